@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Decides. (Story follows.)
+pub mod host;
+pub mod tools;

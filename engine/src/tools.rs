@@ -1,0 +1,1 @@
+//! One file per external tool: argument builders and output parsers, both pure.
