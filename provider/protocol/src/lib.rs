@@ -1,1 +1,2 @@
-//! Placeholder.
+// SPDX-License-Identifier: MPL-2.0
+//! Placeholder
