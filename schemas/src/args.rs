@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What callers send: the arguments of each host-side module, and how JSON becomes them.
+//!
+//! [`parse`] reports everything that is wrong at once, and takes Ansible's habits: `null` is absent, `yes` is a
+//! boolean, a number may be text and text a number, a list may be a comma-separated text, a dictionary may be JSON in
+//! a text (ansible.md section 1.3).
+
+use crate::declaration::{Declaration, DevicePath};
+use crate::export;
+use crate::invalid::{Invalid, Violation};
+use crate::name::{LvmName, NodeName, ResourceName};
+use crate::resource::Resource;
+use crate::walk;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// The host-side modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Module {
+    /// Converges this host's part of one resource.
+    DrbdResource,
+    /// Facts of this host. Changes nothing.
+    DrbdInfo,
+    /// Waits for a condition of one resource. Changes nothing.
+    DrbdWait,
+    /// The one step that makes a new resource's data valid, on exactly one host, with the evidence of all.
+    DrbdInitialSync,
+    /// Makes a volume group, and a thin pool in it, from blank disks.
+    DrbdStoragePool,
+}
+
+impl Module {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::DrbdResource, Self::DrbdInfo, Self::DrbdWait, Self::DrbdInitialSync, Self::DrbdStoragePool];
+
+    /// The name, as Ansible has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DrbdResource => "drbd_resource",
+            Self::DrbdInfo => "drbd_info",
+            Self::DrbdWait => "drbd_wait",
+            Self::DrbdInitialSync => "drbd_initial_sync",
+            Self::DrbdStoragePool => "drbd_storage_pool",
+        }
+    }
+
+    /// The module of this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|module| module.name() == name)
+    }
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What state a resource should have on this host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Storage, configuration file, metadata, and running as declared.
+    #[default]
+    Present,
+    /// Running as the file on the host says; storage, file and metadata are not touched.
+    Up,
+    /// Not running; storage, file and metadata stay.
+    Down,
+    /// Not running, and its file is gone. Backing storage and its data stay, unless the consent `destroy:<name>` is
+    /// given.
+    Absent,
+}
+
+/// Arguments of `drbd_resource` besides the declaration itself, whose fields stand beside these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunArgs {
+    /// What the resource should be on this host. `absent`, `down` and `up` need only `name`.
+    #[serde(default)]
+    pub state: State,
+    /// What may be destroyed or taken over, each a token that a refusal has printed: it names the device or resource.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consent: Vec<String>,
+    /// Facts of all nodes, as `drbd_info` returns them (`facts`). Needed for growing, which may go on only when every
+    /// replica's backing device has grown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Value>,
+    /// Seconds to wait for another run on the same resource to end; 0 fails at once. Either way its holder is named.
+    #[serde(default = "default_lock_timeout")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub lock_timeout: u32,
+}
+
+fn default_lock_timeout() -> u32 {
+    30
+}
+
+/// Arguments of `drbd_resource`.
+#[derive(Clone, Debug)]
+pub struct ResourceArgs {
+    /// Name of the resource.
+    pub name: ResourceName,
+    /// The declaration; `state: present` always has one.
+    pub resource: Option<Resource>,
+    /// Everything else.
+    pub run: RunArgs,
+}
+
+/// Arguments of `drbd_info`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InfoArgs {
+    /// Only these resources; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<ResourceName>,
+}
+
+/// A condition to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// Every connection of this host is Connected.
+    Connected,
+    /// This host's disks are UpToDate.
+    UpToDate,
+    /// This host's disks and those of all its peers are UpToDate, and every connection is Connected.
+    AllUpToDate,
+}
+
+/// Arguments of `drbd_wait`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaitArgs {
+    /// Name of the resource.
+    pub name: ResourceName,
+    /// What to wait for.
+    pub condition: Condition,
+    /// Deadline in seconds, at most a day; when it passes, the module fails and says what it last saw.
+    #[serde(default = "default_wait_timeout")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub timeout: u32,
+}
+
+fn default_wait_timeout() -> u32 {
+    60
+}
+
+/// Arguments of `drbd_initial_sync` besides the declaration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncRunArgs {
+    /// Facts of all nodes, as `drbd_info` returns them (`facts`), taken after every node was converged.
+    #[serde(default)]
+    pub evidence: Vec<Value>,
+    /// The node whose (meaningless) content becomes the data when a full synchronisation is needed. Unset: the diskful
+    /// node with the lowest node-id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<NodeName>,
+    /// Seconds to wait for another run on the same resource.
+    #[serde(default = "default_lock_timeout")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub lock_timeout: u32,
+}
+
+/// Arguments of `drbd_initial_sync`.
+#[derive(Clone, Debug)]
+pub struct InitialSyncArgs {
+    /// The declaration.
+    pub resource: Resource,
+    /// Everything else.
+    pub run: SyncRunArgs,
+}
+
+/// Arguments of `drbd_storage_pool`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoragePoolArgs {
+    /// The volume group.
+    pub volume_group: LvmName,
+    /// A thin pool in it that takes all its space (but a reserve for its metadata to be repaired); none when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thin_pool: Option<LvmName>,
+    /// The disks of the group. Each must be blank, or already belong to it. Disks of the group that are not listed are
+    /// left alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DevicePath>,
+    /// `absent` removes the thin pool and the group, and only when no other volume is left in them.
+    #[serde(default)]
+    pub state: PoolState,
+    /// What may be destroyed, each a token that a refusal has printed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consent: Vec<String>,
+    /// Seconds to wait for another run on the same volume group.
+    #[serde(default = "default_lock_timeout")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub lock_timeout: u32,
+}
+
+/// What state a storage pool should have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolState {
+    /// There, with at least the given disks.
+    #[default]
+    Present,
+    /// Gone.
+    Absent,
+}
+
+/// The arguments of any module.
+#[derive(Clone, Debug)]
+pub enum Args {
+    /// `drbd_resource`
+    Resource(Box<ResourceArgs>),
+    /// `drbd_info`
+    Info(InfoArgs),
+    /// `drbd_wait`
+    Wait(WaitArgs),
+    /// `drbd_initial_sync`
+    InitialSync(Box<InitialSyncArgs>),
+    /// `drbd_storage_pool`
+    StoragePool(StoragePoolArgs),
+}
+
+/// Reads the arguments of a module from a JSON object that holds nothing else.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn parse(module: Module, value: Value) -> Result<Args, Invalid> {
+    let what = format!("arguments of {module}");
+    let mut schema = export::module_schema(module);
+    if module == Module::DrbdResource && needs_only_the_name(&value) {
+        require_only_the_name(&mut schema);
+    }
+    let value =
+        walk::check(&schema, value).map_err(|violations| Invalid { what: what.clone(), violations })?;
+    let args = match module {
+        Module::DrbdResource => {
+            let (declaration, run) = split::<RunArgs>(value, &what)?;
+            let name = name_of(&declaration, &what)?;
+            let resource =
+                declaration.contains_key("nodes").then(|| resource_of(declaration, &what)).transpose()?;
+            Args::Resource(Box::new(ResourceArgs { name, resource, run }))
+        }
+        Module::DrbdInitialSync => {
+            let (declaration, run) = split::<SyncRunArgs>(value, &what)?;
+            Args::InitialSync(Box::new(InitialSyncArgs { resource: resource_of(declaration, &what)?, run }))
+        }
+        Module::DrbdInfo => Args::Info(typed(value, &what)?),
+        Module::DrbdWait => Args::Wait(typed(value, &what)?),
+        Module::DrbdStoragePool => Args::StoragePool(typed(value, &what)?),
+    };
+    Ok(args)
+}
+
+fn needs_only_the_name(value: &Value) -> bool {
+    let state = value.get("state").and_then(Value::as_str).unwrap_or_default();
+    matches!(state, "absent" | "down" | "up") && value.get("nodes").is_none_or(Value::is_null)
+}
+
+fn require_only_the_name(schema: &mut Value) {
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("required".into(), serde_json::json!(["name"]));
+    }
+}
+
+fn typed<T: serde::de::DeserializeOwned>(value: Value, what: &str) -> Result<T, Invalid> {
+    serde_json::from_value(value).map_err(|error| Invalid {
+        what: what.to_owned(),
+        violations: vec![Violation::new("", error.to_string(), "a document that fits the JSON Schema")],
+    })
+}
+
+/// Splits the fields of the run from those of the declaration, which share one object on the wire.
+fn split<T: serde::de::DeserializeOwned + JsonSchema>(
+    value: Value,
+    what: &str,
+) -> Result<(Map<String, Value>, T), Invalid> {
+    let ours = export::property_names::<T>();
+    let Value::Object(all) = value else {
+        return Err(Invalid {
+            what: what.to_owned(),
+            violations: vec![Violation::new("", "no object", "an object")],
+        });
+    };
+    let (run, declaration): (Map<_, _>, Map<_, _>) = all.into_iter().partition(|(key, _)| ours.contains(key));
+    Ok((declaration, typed(Value::Object(run), what)?))
+}
+
+fn name_of(declaration: &Map<String, Value>, what: &str) -> Result<ResourceName, Invalid> {
+    typed(declaration.get("name").cloned().unwrap_or_default(), what)
+}
+
+fn resource_of(declaration: Map<String, Value>, what: &str) -> Result<Resource, Invalid> {
+    let declaration: Declaration = typed(Value::Object(declaration), what)?;
+    Resource::try_from(declaration).map_err(|invalid| Invalid { what: what.to_owned(), ..invalid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn r0() -> Value {
+        json!({
+            "name": "r0", "port": 7000,
+            "nodes": {
+                "h1": { "node_id": 0, "address": "10.0.0.1", "storage": { "lvm_thin": { "volume_group": "vg0", "thin_pool": "pool" } } },
+                "h2": { "node_id": 1, "address": "10.0.0.2", "storage": { "lvm": { "volume_group": "vg0" } } },
+            },
+            "volumes": { "0": { "minor": 1000, "size": "64MiB" } },
+        })
+    }
+
+    fn refused(module: Module, value: Value) -> Vec<(String, Option<String>)> {
+        parse(module, value).unwrap_err().violations.into_iter().map(|v| (v.path, v.hint)).collect()
+    }
+
+    #[test]
+    fn ansibles_habits_are_taken() {
+        let mut v = r0();
+        v["port"] = json!("7000");
+        v["nodes"]["h1"]["node_id"] = json!("0");
+        v["net"] = json!({ "max_buffers": 8000, "allow-two-primaries": false, "verify_alg": null });
+        v["consent"] = json!("destroy:r0,overwrite:x");
+        v["lock_timeout"] = json!("5");
+        v["volumes"] = json!(r#"{"0": {"minor": 1000, "size": 67108864}}"#);
+        v["max_peers"] = json!(null);
+        let Args::Resource(args) = parse(Module::DrbdResource, v).unwrap() else { panic!() };
+        let resource = args.resource.unwrap();
+        assert_eq!(resource.net.get("allow-two-primaries"), Some("no"));
+        assert_eq!(resource.net.get("max-buffers"), Some("8000"));
+        assert_eq!(args.run.consent, ["destroy:r0", "overwrite:x"]);
+        assert_eq!(args.run.lock_timeout, 5);
+        assert_eq!(resource.volumes.values().next().unwrap().size.unwrap().to_string(), "64MiB");
+    }
+
+    #[test]
+    fn unknown_and_wrong_fields_are_all_named_with_suggestions() {
+        let mut v = r0();
+        v["stat"] = json!("present");
+        v["nodes"]["h1"]["adress"] = json!("10.0.0.1");
+        v["nodes"]["h2"]["address"] = json!("h2.example.net");
+        v["net"] = json!({ "protocl": "C", "protocol": "D" });
+        v["volumes"]["0"]["size"] = json!("10G");
+        v["port"] = json!([]);
+        v["volumes"]["01"] = json!({ "minor": 1001, "size": "64MiB" });
+        let found = refused(Module::DrbdResource, v);
+        let hint = |path: &str| {
+            found.iter().find(|(p, _)| p == path).unwrap_or_else(|| panic!("{path}: {found:?}")).1.clone()
+        };
+        assert_eq!(hint("stat").unwrap(), "did you mean state?");
+        assert_eq!(hint("nodes.h1.adress").unwrap(), "did you mean address?");
+        assert_eq!(hint("net.protocl").unwrap(), "did you mean protocol?");
+        for path in ["nodes.h2.address", "net.protocol", "volumes.0.size", "port", "volumes.01"] {
+            hint(path);
+        }
+    }
+
+    #[test]
+    fn leaving_states_need_only_the_name() {
+        for state in ["absent", "down", "up"] {
+            assert!(parse(Module::DrbdResource, json!({ "name": "r0", "state": state })).is_ok(), "{state}");
+        }
+        let missing = refused(Module::DrbdResource, json!({ "name": "r0" }));
+        assert!(missing.iter().any(|(path, _)| path == "nodes"), "{missing:?}");
+    }
+
+    #[test]
+    fn a_secret_is_never_quoted() {
+        let mut v = r0();
+        v["shared_secret"] = json!(format!("hunter22{}", "x".repeat(100)));
+        let text = parse(Module::DrbdResource, v).unwrap_err().to_string();
+        assert!(!text.contains("hunter22"), "{text}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_json_is_taken_or_refused(text in r#"(\{|\[)?("[a-z_]{1,8}":? ?)?[0-9a-z\[\]{}",: ]{0,40}"#) {
+            if let Ok(value) = serde_json::from_str::<Value>(&text) {
+                for module in Module::ALL {
+                    let _ = parse(module, value.clone());
+                }
+            }
+        }
+
+        #[test]
+        fn any_mutation_of_a_good_document_is_taken_or_refused(key in "[a-z_]{1,10}", n: i64, s in ".{0,20}") {
+            for value in [json!(n), json!(s), json!([s.clone()]), json!({ s.clone(): n }), json!(true)] {
+                let mut v = r0();
+                v[key.as_str()] = value.clone();
+                v["nodes"]["h1"][key.as_str()] = value.clone();
+                let _ = parse(Module::DrbdResource, v);
+                for name in ["name", "nodes", "volumes", "net", "state", "consent", "evidence", "connections"] {
+                    let mut v = r0();
+                    v[name] = value.clone();
+                    let _ = parse(Module::DrbdResource, v);
+                }
+            }
+        }
+    }
+}

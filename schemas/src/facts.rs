@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What was observed on one host. Observation only: nothing here is a wish, and nothing here is decided.
+//!
+//! Facts travel: `drbd_info` returns them, the Terraform provider reads them on refresh, and steps that concern the
+//! whole cluster take them from every node as *evidence*.
+
+use crate::options::Family;
+use crate::verdict::Verdict;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of this document; changes are additive within it.
+pub const SCHEMA: &str = "drbd-host/facts/1";
+
+/// Facts of one host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HostFacts {
+    /// [`SCHEMA`]
+    pub schema: String,
+    /// What `uname -n` prints.
+    pub node: String,
+    /// Release of the running kernel.
+    pub kernel: String,
+    /// The DRBD that is there.
+    pub drbd: DrbdFacts,
+    /// Why `drbdadm` cannot read the host's configuration, with file and line, if it cannot.
+    pub config_error: Option<String>,
+    /// Resources, by name: those with a file, those that run, and those that this program made.
+    pub resources: BTreeMap<String, ResourceFacts>,
+    /// LVM volume groups, by name.
+    pub volume_groups: BTreeMap<String, VolumeGroupFacts>,
+    /// TCP ports that DRBD's configuration or kernel module uses here.
+    pub ports_in_use: Vec<u16>,
+    /// Minors that DRBD's configuration or kernel module uses here.
+    pub minors_in_use: Vec<u32>,
+    /// Version of the program that took the facts.
+    pub drbd_host: String,
+}
+
+/// The DRBD of a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DrbdFacts {
+    /// Version of the loaded kernel module, such as `8.4.11`; none when it is not loaded.
+    pub module: Option<String>,
+    /// Version of the module that would be loaded; none when the running kernel has none.
+    pub loadable: Option<String>,
+    /// Version of drbd-utils; none when not installed.
+    pub utils: Option<String>,
+}
+
+impl DrbdFacts {
+    /// The family that this host runs, or would run once the module is loaded.
+    pub fn family(&self) -> Option<Family> {
+        self.module.as_deref().or(self.loadable.as_deref()).and_then(Family::of_version)
+    }
+}
+
+/// One resource on one host.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ResourceFacts {
+    /// Its configuration file, if there is one.
+    pub config: Option<ConfigFacts>,
+    /// Its state in the kernel, if it is up.
+    pub running: Option<RunningFacts>,
+    /// Its volumes, by number.
+    pub volumes: BTreeMap<String, VolumeFacts>,
+    /// What `drbdadm adjust` would do now, one line a command, secrets masked; empty when the kernel runs what the file
+    /// says.
+    pub pending: Vec<String>,
+}
+
+/// A resource's configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigFacts {
+    /// Where it is.
+    pub path: String,
+    /// This program wrote it. A file that it did not write is never touched.
+    pub ours: bool,
+    /// Its text, secrets masked.
+    pub text: String,
+}
+
+/// A resource's state in the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunningFacts {
+    /// DRBD's word: Primary, Secondary, Unknown.
+    pub role: String,
+    /// I/O is suspended.
+    pub suspended: bool,
+    /// Own node-id (DRBD 9).
+    pub node_id: Option<u8>,
+    /// Connections, by peer name (DRBD 8.4 has one, named as the configuration names the peer).
+    pub connections: BTreeMap<String, ConnectionFacts>,
+}
+
+/// One connection.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionFacts {
+    /// DRBD's word: Connected, Connecting, StandAlone …
+    pub connection: String,
+    /// The peer's role.
+    pub role: String,
+    /// The peer's volumes, by number.
+    pub volumes: BTreeMap<String, PeerVolumeFacts>,
+}
+
+/// One volume on one peer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PeerVolumeFacts {
+    /// DRBD's word: Established, SyncSource, SyncTarget, Off …
+    pub replication: String,
+    /// The peer's disk state: UpToDate, Inconsistent, DUnknown …
+    pub disk: String,
+    /// Bytes that the peer still lacks.
+    pub out_of_sync_bytes: Option<u64>,
+    /// Progress of a running resync in percent.
+    pub done_percent: Option<f64>,
+}
+
+/// One volume on one host.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VolumeFacts {
+    /// Minor number.
+    pub minor: Option<u32>,
+    /// Disk state in the kernel, DRBD's word; none when it is not up.
+    pub disk: Option<String>,
+    /// Usable size of the DRBD device in bytes; none when it is not up.
+    pub size_bytes: Option<u64>,
+    /// The device is held open (mounted, for example), where the kernel tells.
+    pub open: Option<bool>,
+    /// Quorum of this volume (DRBD 9).
+    pub quorum: Option<bool>,
+    /// Its backing device; none on a diskless node.
+    pub backing: Option<BackingFacts>,
+}
+
+/// A backing device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackingFacts {
+    /// Its path, as the configuration names it.
+    pub path: String,
+    /// What stays the same about it: `lv:<uuid>`, `serial:<serial>`, `wwn:<wwn>`, else `dev:<path>@<bytes>`.
+    pub identity: Option<String>,
+    /// Its size in bytes; none when there is no such device.
+    pub size_bytes: Option<u64>,
+    /// What it holds.
+    pub verdict: Verdict,
+    /// Its metadata were made and never used: no data generation began on it (GI 0000000000000004).
+    pub just_created: Option<bool>,
+    /// Why it is certain to read as zeroes everywhere outside its metadata, if it is: a thin volume that this program
+    /// created for this resource and that was never used.
+    pub blank_proof: Option<String>,
+}
+
+/// A volume group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VolumeGroupFacts {
+    /// Its UUID.
+    pub uuid: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Free space in bytes.
+    pub free_bytes: u64,
+    /// Its physical volumes.
+    pub disks: Vec<String>,
+    /// Thin pools, by name.
+    pub thin_pools: BTreeMap<String, ThinPoolFacts>,
+}
+
+/// A thin pool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ThinPoolFacts {
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// How full its data area is, in percent.
+    pub data_percent: Option<f64>,
+    /// Chunks are zeroed before they are given out, so a new thin volume reads as zeroes.
+    pub zeroing: bool,
+}
