@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Values to MessagePack. Sets are written sorted, so equal values are equal bytes.
+
+use std::collections::BTreeMap;
+
+use rmp::encode as write;
+
+use super::{
+    KEY_LENGTH_MAX, KEY_LENGTH_MIN, KEY_NULLNESS, KEY_NUMBER_MAX, KEY_NUMBER_MIN, KEY_PREFIX, REFINED_UNKNOWN,
+};
+use crate::value::{Bounds, CodecError, Number, Path, Refinements, Type, Value, sorted_refs};
+
+/// Encodes `value` as a value of type `ty`.
+pub(crate) fn encode(ty: &Type, value: &Value) -> Result<Vec<u8>, CodecError> {
+    let mut out = Output { bytes: Vec::new() };
+    out.value(ty, value, &Path::root())?;
+    Ok(out.bytes)
+}
+
+struct Output {
+    bytes: Vec<u8>,
+}
+
+/// Writing to memory fails only for lengths beyond 32 bits.
+fn too_long(path: &Path) -> CodecError {
+    CodecError::new(path, "the value is too long for the protocol (4 GiB)")
+}
+
+impl Output {
+    fn value(&mut self, ty: &Type, value: &Value, path: &Path) -> Result<(), CodecError> {
+        match (ty, value) {
+            (_, Value::Null) => write::write_nil(&mut self.bytes).map_err(|_| too_long(path)),
+            (_, Value::Unknown(refinements)) => self.unknown(ty, refinements, path),
+            (Type::Bool, Value::Bool(truth)) => {
+                write::write_bool(&mut self.bytes, *truth).map_err(|_| too_long(path))
+            }
+            (Type::String, Value::String(text)) => self.text(text, path),
+            (Type::Number, Value::Number(number)) => self.number(number, path),
+            (Type::List(of), Value::List(elements)) => {
+                self.array_head(elements.len(), path)?;
+                elements
+                    .iter()
+                    .enumerate()
+                    .try_for_each(|(i, element)| self.value(of, element, &path.index(i)))
+            }
+            (Type::Set(of), Value::Set(elements)) => {
+                let elements = sorted_refs(elements);
+                self.array_head(elements.len(), path)?;
+                elements.into_iter().try_for_each(|element| self.value(of, element, &path.set_element()))
+            }
+            (Type::Tuple(types), Value::List(elements)) if types.len() == elements.len() => {
+                self.array_head(elements.len(), path)?;
+                let mut pairs = types.iter().zip(elements).enumerate();
+                pairs.try_for_each(|(i, (ty, element))| self.value(ty, element, &path.index(i)))
+            }
+            (Type::Map(of), Value::Map(entries)) => {
+                self.map_head(entries.len(), path)?;
+                entries.iter().try_for_each(|(key, entry)| {
+                    self.text(key, path)?;
+                    self.value(of, entry, &path.key(key))
+                })
+            }
+            (Type::Object(types), Value::Object(members)) => self.object(types, members, path),
+            (Type::Dynamic, Value::Dynamic(typed)) => {
+                self.array_head(2, path)?;
+                let json = typed.ty.to_json();
+                write::write_bin(&mut self.bytes, json.as_bytes()).map_err(|_| too_long(path))?;
+                self.value(&typed.ty, &typed.value, path)
+            }
+            (ty, value) => {
+                Err(CodecError::new(path, format!("found {}, expected {}", value.kind(), ty.friendly_name())))
+            }
+        }
+    }
+
+    fn object(
+        &mut self,
+        types: &BTreeMap<String, Type>,
+        members: &BTreeMap<String, Value>,
+        path: &Path,
+    ) -> Result<(), CodecError> {
+        if let Some(extra) = members.keys().find(|name| !types.contains_key(*name)) {
+            return Err(CodecError::new(
+                path,
+                format!("found the attribute {extra:?}, which the schema does not have"),
+            ));
+        }
+        self.map_head(types.len(), path)?;
+        for (name, ty) in types {
+            let member = members.get(name);
+            let member =
+                member.ok_or_else(|| CodecError::new(path, format!("the attribute {name:?} is missing")))?;
+            self.text(name, path)?;
+            self.value(ty, member, &path.attribute(name))?;
+        }
+        Ok(())
+    }
+
+    fn array_head(&mut self, length: usize, path: &Path) -> Result<(), CodecError> {
+        let length = u32::try_from(length).map_err(|_| too_long(path))?;
+        write::write_array_len(&mut self.bytes, length).map(|_| ()).map_err(|_| too_long(path))
+    }
+
+    fn map_head(&mut self, length: usize, path: &Path) -> Result<(), CodecError> {
+        let length = u32::try_from(length).map_err(|_| too_long(path))?;
+        write::write_map_len(&mut self.bytes, length).map(|_| ()).map_err(|_| too_long(path))
+    }
+
+    fn text(&mut self, text: &str, path: &Path) -> Result<(), CodecError> {
+        if u32::try_from(text.len()).is_err() {
+            return Err(too_long(path));
+        }
+        write::write_str(&mut self.bytes, text).map_err(|_| too_long(path))
+    }
+
+    fn number(&mut self, number: &Number, path: &Path) -> Result<(), CodecError> {
+        if let Some(int) = number.to_i64() {
+            return write::write_sint(&mut self.bytes, int).map(|_| ()).map_err(|_| too_long(path));
+        }
+        if let Some(float) = number.to_exact_f64() {
+            return write::write_f64(&mut self.bytes, float).map_err(|_| too_long(path));
+        }
+        self.text(&number.to_string(), path)
+    }
+
+    fn unknown(&mut self, ty: &Type, refinements: &Refinements, path: &Path) -> Result<(), CodecError> {
+        let mut payload = Output { bytes: Vec::new() };
+        let count = payload.refinements(ty, refinements, path)?;
+        if count == 0 {
+            // A fixed extension of one byte, number 0.
+            self.bytes.extend_from_slice(&[0xd4, 0x00, 0x00]);
+            return Ok(());
+        }
+        let mut head = Output { bytes: Vec::new() };
+        head.map_head(count, path)?;
+        let length = u32::try_from(head.bytes.len() + payload.bytes.len()).map_err(|_| too_long(path))?;
+        write::write_ext_meta(&mut self.bytes, length, REFINED_UNKNOWN).map_err(|_| too_long(path))?;
+        self.bytes.append(&mut head.bytes);
+        self.bytes.append(&mut payload.bytes);
+        Ok(())
+    }
+
+    /// Writes the refinements that this type can have and counts them.
+    fn refinements(
+        &mut self,
+        ty: &Type,
+        refinements: &Refinements,
+        path: &Path,
+    ) -> Result<usize, CodecError> {
+        if *ty == Type::Dynamic {
+            return Ok(0);
+        }
+        let mut count = 0;
+        if refinements.not_null {
+            self.key(KEY_NULLNESS, path)?;
+            write::write_bool(&mut self.bytes, false).map_err(|_| too_long(path))?;
+            count += 1;
+        }
+        if let (Type::String, Some(prefix)) = (ty, &refinements.prefix) {
+            self.key(KEY_PREFIX, path)?;
+            self.text(prefix, path)?;
+            count += 1;
+        }
+        let Some(bounds) = refinements.bounds() else { return Ok(count) };
+        count += match ty {
+            Type::Number => self.number_bounds(bounds, path)?,
+            Type::List(_) | Type::Set(_) | Type::Map(_) => self.length_bounds(bounds, path)?,
+            Type::String | Type::Bool | Type::Dynamic | Type::Object(_) | Type::Tuple(_) => 0,
+        };
+        Ok(count)
+    }
+
+    fn number_bounds(&mut self, bounds: &Bounds, path: &Path) -> Result<usize, CodecError> {
+        let mut count = 0;
+        for (key, bound) in [(KEY_NUMBER_MIN, &bounds.number_min), (KEY_NUMBER_MAX, &bounds.number_max)] {
+            let Some((number, itself)) = bound else { continue };
+            self.key(key, path)?;
+            self.array_head(2, path)?;
+            self.number(number, path)?;
+            write::write_bool(&mut self.bytes, *itself).map_err(|_| too_long(path))?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn length_bounds(&mut self, bounds: &Bounds, path: &Path) -> Result<usize, CodecError> {
+        let mut count = 0;
+        for (key, bound) in [(KEY_LENGTH_MIN, bounds.length_min), (KEY_LENGTH_MAX, bounds.length_max)] {
+            let Some(length) = bound else { continue };
+            self.key(key, path)?;
+            write::write_uint(&mut self.bytes, length).map_err(|_| too_long(path))?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn key(&mut self, key: u64, path: &Path) -> Result<(), CodecError> {
+        write::write_uint(&mut self.bytes, key).map(|_| ()).map_err(|_| too_long(path))
+    }
+}
