@@ -33,6 +33,16 @@ impl Family {
         }
     }
 
+    /// The family of a kernel module, by `DRBD_KERNEL_VERSION_CODE` (`0xMMmmpp`). `None` for code 0 (no module loaded)
+    /// and for generations that are neither 8.4 nor 9.
+    pub fn of_kernel_code(code: u32) -> Option<Self> {
+        match (code >> 16, (code >> 8) & 0xff) {
+            (8, 4) => Some(Self::V84),
+            (9, _) => Some(Self::V9),
+            _ => None,
+        }
+    }
+
     /// Name of its metadata format, as `drbdmeta` takes it.
     pub fn metadata_format(self) -> &'static str {
         match self {
@@ -521,6 +531,14 @@ mod tests {
         assert!(net.set("protocol", "D").is_err());
         assert!(net.set("sndbuf-size", "2M; }").is_err());
         assert!(net.set("verify-alg", "sha1\"; }").is_err());
+    }
+
+    #[test]
+    fn family_follows_the_kernel_version_code() {
+        assert_eq!(Family::of_kernel_code(0x08_040b), Some(Family::V84));
+        assert_eq!(Family::of_kernel_code(0x09_0212), Some(Family::V9));
+        assert_eq!(Family::of_kernel_code(0), None);
+        assert_eq!(Family::of_kernel_code(0x08_0310), None);
     }
 
     #[test]
