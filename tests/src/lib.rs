@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Support for the project's tests: a lab of real hosts ([`lab`]) and running local programs ([`process`]).
+//! Support for the project's tests: a lab of real hosts ([`lab`]) running local programs ([`process`]), and
+//! where `make setup` and `make build` put what tests use ([`made`]).
 //!
 //! Not here: anything a test asserts, and anything about the product. Test targets are listed in `Cargo.toml`.
 
 pub mod lab;
+pub mod made;
 pub mod process;
 
 pub use lab::{Lab, LabOptions};

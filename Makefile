@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MPL-2.0
+# Everything a developer or a CI job calls. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build test check demo audit clean-lab
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replivol
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+HOST_TARGET := x86_64-unknown-linux-gnu
+
+# Where tests, demo and examples find what `build` and `setup` made.
+export REPLIVOL_DIST := $(TARGET)/dist
+export REPLIVOL_ANSIBLE := $(CACHE)/ansible/bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install what a fresh Debian 12 machine lacks (as root; quick when all is there)
+	@scripts/setup
+
+build: ## provider (release) and static drbd-host, in target/dist
+	cargo build --locked --release -p terraform-provider-drbd
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile host --target $(HOST_TARGET) -p drbd-host
+	@! readelf --program-headers $(TARGET)/$(HOST_TARGET)/host/drbd-host | grep -q INTERP || \
+		{ echo "drbd-host is not static" >&2; exit 1; }
+	@install -D -t $(REPLIVOL_DIST) $(TARGET)/release/terraform-provider-drbd $(TARGET)/$(HOST_TARGET)/host/drbd-host
+
+check: setup ## formatting, clippy, licences
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	scripts/check-licences
+
+test: setup check build ## everything the project promises, on real hosts too
+	tests/lab/build >/dev/null
+	cargo test --locked --workspace --doc --quiet
+	cargo nextest run --locked --workspace
+
+demo: setup build ## two real hosts, one replicated volume, both front doors (KEEP=1 leaves the hosts running)
+	@scripts/demo.sh
+
+audit: ## cargo-deny with the advisory database (needs the network and cargo-deny)
+	cargo deny --all-features check
+
+clean-lab: ## stop every lab on this machine, remove its files and the cached images
+	@tests/lab/clean
