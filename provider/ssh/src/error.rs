@@ -4,7 +4,6 @@
 //! A command that ran and failed is *not* an error of this crate: its exit code is in
 //! [`crate::ExecOutput`]. No variant means that something on the host does not exist.
 
-use std::path::Path;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -58,8 +57,7 @@ pub enum SshError {
 
     /// Nobody vouches for the host's key.
     #[error(
-        "the host key of {host} ({offered}) is not known: {looked}; compare the fingerprint with `ssh-keygen -lf \
-         /etc/ssh/ssh_host_{file}_key.pub` run on the host's own console, then {how_to_add}; nothing was sent to the host"
+        "the host key of {host} ({offered}) is not known: {looked}; {advice}; nothing was sent to the host"
     )]
     HostKeyUnknown {
         /// The name that was looked up, as it has to stand in known_hosts (`name` or `[name]:port`).
@@ -68,10 +66,8 @@ pub enum SshError {
         offered: String,
         /// Where it was looked for, and lines for this host that could not be used.
         looked: String,
-        /// Middle part of the usual file name on the host: `ed25519`, `ecdsa` or `rsa`.
-        file: String,
-        /// What the user can do, with the exact line.
-        how_to_add: String,
+        /// How to compare the fingerprint and how to add the key, with the exact command and line.
+        advice: String,
         /// The offered key in OpenSSH text form, so that a caller can show or pin it after a person agreed.
         key: String,
     },
@@ -324,9 +320,4 @@ fn list(tried: &[String]) -> String {
 fn said(stderr: &str) -> String {
     let text = stderr.trim();
     if text.is_empty() { String::new() } else { format!(" (it said: {text})") }
-}
-
-/// A file and a line in it, for messages.
-pub(crate) fn at(file: &Path, line: usize) -> String {
-    format!("{} line {line}", file.display())
 }

@@ -39,9 +39,10 @@
 //! # What holds
 //!
 //! - A host key is verified always: known_hosts, pins, or a host certificate. There is no accept-anything switch.
-//! - Whoever drops a future of this crate (or lets a deadline pass) leaves the *connection* usable. The remote command
-//!   is not killed by a drop: it ends by itself, at the latest at its deadline (`timeout` on the host). Send only
-//!   commands that may be abandoned at any point: the module binary takes a lock and looks before each step.
+//! - Whoever drops a future of this crate detaches from the command and does not disturb it: it gets all of its input and
+//!   runs to its end, at the latest to its deadline, as long as the pool and this process live. When the process ends, so
+//!   does the connection; a command that is running then goes on until it writes output or reaches its deadline (`timeout`
+//!   on the host). So send only commands that may be abandoned: the module binary takes a lock and looks before each step.
 //! - A lost connection is [`SshError::ConnectionLost`], never an exit code. A request that had not been sent is sent
 //!   again over a new connection; one that had been sent only if it is marked idempotent, and only once.
 //! - At most 4 channels at once per connection; the others wait (OpenSSH's `MaxSessions` is 10 by default).
@@ -53,14 +54,27 @@
 //! russh, whose interface changes often, is used in `link`, `dial`, `auth` and `channel` only, its key types also
 //! in `pin`, `trust` and `known_hosts`.
 
+mod auth;
+mod channel;
+mod dial;
 mod error;
+mod key;
+mod known_hosts;
+mod link;
 mod pin;
+mod pool;
+mod quote;
 mod request;
 mod secret;
+mod session;
 mod target;
+mod trust;
+mod upload;
 
 pub use error::SshError;
 pub use pin::{Pin, PinError};
+pub use pool::{Pool, Stats};
 pub use request::{Binary, Exec, ExecOutput, Upload};
 pub use secret::Secret;
+pub use session::Session;
 pub use target::{Auth, Escalate, Target, Trust};
