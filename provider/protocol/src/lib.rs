@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The Terraform plugin protocol, version 6, for providers written in Rust.
 
+mod context;
 mod diagnostic;
+mod generated;
+mod provider;
+mod schema;
 mod value;
 
+pub use context::Context;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use provider::{
+    AnyDataSource, AnyEphemeral, AnyFunction, AnyResource, ApplyResult, CreateRequest, DataResult,
+    DataSource, DeferReason, DeleteRequest, DeleteResult, EphemeralResource, Function, FunctionError,
+    ImportResult, OpenResult, Parameter, PlanAction, PlanRequest, PlanResult, Provider, RawState,
+    ReadRequest, ReadResult, RenewResult, Resource, Signature, UpdateRequest, UpgradeResult,
+};
+pub use schema::{Attribute, Schema};
 pub use value::{
     Bounds, CodecError, Decode, Encode, Known, Number, ParseNumberError, Path, Reader, Refinements, Step,
     Type, TypedValue, Value,

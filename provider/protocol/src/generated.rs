@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The protocol's messages and service traits, generated from `proto/` and committed. The test
+//! `generated_code` compares them with the `.proto` files; nothing here is written by hand.
+#![expect(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::allow_attributes,
+    clippy::uninlined_format_args,
+    reason = "generated code"
+)]
+
+pub(crate) mod tfplugin6 {
+    include!("generated/tfplugin6.rs");
+}
+
+pub(crate) mod plugin {
+    include!("generated/plugin.rs");
+}
+
+pub(crate) mod health {
+    include!("generated/grpc.health.v1.rs");
+}
