@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The Terraform plugin protocol, version 6, for providers written in Rust.
 
+mod check;
 mod context;
 mod diagnostic;
 mod generated;
+mod plan;
 mod provider;
 mod schema;
 mod value;
