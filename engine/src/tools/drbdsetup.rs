@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `drbdsetup`: what the kernel runs right now. Status of all resources (DRBD 9: `status --json`; DRBD 8.4:
 //! `events2 --now --statistics`, because 8.4 has no JSON) as one [`ResourceStatus`] for both families, and the
-//! running configuration (`show`). Not here: anything that changes state; that goes through `drbdadm`.
+//! running configuration (`show`). Not here: changes of state that go through the configuration files (see `drbdadm`).
 
 mod events2;
 mod show;
@@ -62,6 +62,12 @@ pub fn parse_show(output: &Output) -> Result<Vec<RunningResource>, ToolError> {
 /// Exit 0 also when it is not up; refused (exit 11, nothing changed) while a device of it is open.
 pub fn down(resource: &str) -> Cmd {
     Cmd::new(PROGRAM, ["down", resource])
+}
+
+/// Throws away this node's data of one volume: a full sync from a peer follows. Refused when the device is not
+/// up (127), unlike `drbdadm invalidate`, which then marks the metadata Inconsistent and exits 0.
+pub fn invalidate(minor: u32) -> Cmd {
+    Cmd::new(PROGRAM, ["invalidate".to_owned(), minor.to_string()])
 }
 
 /// Makes this node forget a former peer, which frees that peer's bitmap slot and node-id (DRBD 9 only).
