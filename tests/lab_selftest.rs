@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Lab, run};
+use support::{Lab, Output, made, run};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -246,4 +246,59 @@ fn nothing_is_left_after_the_owner_is_killed() {
         thread::sleep(Duration::from_millis(100));
     }
     remains.check().unwrap();
+}
+
+/// A lab used through its scripts, as a person does; removed however the test ends.
+struct Scripts {
+    dir: PathBuf,
+}
+
+impl Scripts {
+    fn run(&self, script: &str, arguments: &[&str]) -> Output {
+        let path = made::checkout().join("tests/lab").join(script);
+        run(Command::new(path).args(arguments).env("LAB_DIR", &self.dir)).unwrap()
+    }
+}
+
+impl Drop for Scripts {
+    fn drop(&mut self) {
+        self.run("down", &[]);
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_is_taken_over() {
+    let name = format!("stale-{}", std::process::id());
+    let lab = Scripts { dir: std::env::temp_dir().join("replivol-lab").join(&name) };
+    lab.run("up", &["2"]).ok().unwrap();
+    // h1 is dead, and its process id now belongs to somebody else; the namespace is gone under h2.
+    lab.run("ctl", &["crash", "1"]).ok().unwrap();
+    let mut innocent = Command::new("sleep").arg("600").spawn().unwrap();
+    fs::write(lab.dir.join("h1/pid"), format!("{}\n", innocent.id())).unwrap();
+    run(Command::new("ip").args(["netns", "del", &format!("rv-{name}")])).unwrap().ok().unwrap();
+
+    lab.run("up", &["2"]).ok().unwrap();
+    lab.run("ctl", &["ssh", "1", "ping -c1 -W5 h2"]).ok().unwrap();
+    lab.run("up", &["2"]).ok().unwrap();
+    lab.run("ctl", &["crash", "1"]).ok().unwrap();
+    fs::write(lab.dir.join("h1/pid"), format!("{}\n", innocent.id())).unwrap();
+    lab.run("down", &[]).ok().unwrap();
+    let unharmed = innocent.try_wait().unwrap().is_none();
+    innocent.kill().unwrap();
+    innocent.wait().unwrap();
+    assert!(unharmed, "a stale pid file made the lab kill a stranger");
+    assert!(!lab.dir.exists() && !Path::new("/run/netns").join(format!("rv-{name}")).exists());
+}
+
+#[test]
+fn bad_settings_are_refused_and_leave_nothing() {
+    let lab = Scripts {
+        dir: std::env::temp_dir().join("replivol-lab").join(format!("bad-{}", std::process::id())),
+    };
+    for count in ["0", "17", "two", "-1"] {
+        let output = lab.run("up", &[count]);
+        assert!(!output.success() && output.stderr.contains("need 1 to 16"), "{output:?}");
+    }
+    assert!(!lab.dir.exists());
+    assert!(!lab.run("ctl", &["boot", "1"]).success());
 }
