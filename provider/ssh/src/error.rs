@@ -246,7 +246,7 @@ pub enum SshError {
     },
 
     /// The request cannot be expressed (a NUL byte in an argument, an empty host name...).
-    #[error("cannot send the request to {host}: {why}")]
+    #[error("cannot send the request to {host}: {why}; nothing was sent")]
     InvalidRequest {
         /// Host as configured.
         host: String,

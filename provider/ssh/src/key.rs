@@ -97,9 +97,9 @@ fn parse(text: &str, passphrase: Option<&Secret>) -> Result<PrivateKey, String> 
         (KeyError::KeyIsEncrypted, None) => {
             "it is encrypted; give its passphrase, or load it into an agent".to_owned()
         }
-        (_, Some(_)) => "the passphrase does not fit, or the key is damaged".to_owned(),
+        (_, Some(_)) => "the passphrase does not fit, or the key is damaged; `ssh-keygen -y -f` asks for it and tells".to_owned(),
         (KeyError::CouldNotReadKey, None) => {
-            "it holds no private key in a known format (OpenSSH, PKCS#1, PKCS#8, SEC1 PEM)".to_owned()
+            "it holds no private key in a known format (OpenSSH, PKCS#1, PKCS#8, SEC1 PEM); check that it is the right file".to_owned()
         }
         (error, None) => {
             format!("it cannot be parsed ({error}); `ssh-keygen -y -f` tells whether it is damaged")

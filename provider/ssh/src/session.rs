@@ -273,8 +273,10 @@ fn mark() -> String {
     format!("drbd-ssh-{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// The last part of an output, fit for a message.
+/// The last part of an output in one line, fit for a message.
 pub(crate) fn tail(bytes: &[u8]) -> String {
     let from = bytes.len().saturating_sub(SAID);
-    String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).trim().to_owned()
+    let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default());
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" / ").replace(char::is_control, " ")
 }
