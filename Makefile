@@ -26,9 +26,10 @@ build: ## provider (release) and static drbd-host, in target/dist
 		{ echo "drbd-host is not static" >&2; exit 1; }
 	@install -D -t $(REPLIVOL_DIST) $(TARGET)/release/terraform-provider-drbd $(TARGET)/$(HOST_TARGET)/host/drbd-host
 
-check: setup ## formatting, clippy, licences
+check: setup ## formatting, clippy, shellcheck, licences
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	shellcheck --severity=warning --external-sources $$(grep -rlE '^(#!/bin/(ba)?sh|# shellcheck shell=)' .ci scripts tests/lab)
 	scripts/check-licences
 
 test: setup check build ## everything the project promises, on real hosts too

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
+# shellcheck shell=bash disable=SC2034 # settings are used by the scripts that source this
 # Shared by every script of the lab: settings, names, and the life of one host.
 # Not here: building the image (build), the guest's own start-up (guest/init), faults (ctl).
 #
