@@ -8,7 +8,10 @@ mod generated;
 mod plan;
 mod provider;
 mod schema;
+mod serve;
+mod server;
 mod value;
+mod wire;
 
 pub use context::Context;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -19,6 +22,7 @@ pub use provider::{
     ReadRequest, ReadResult, RenewResult, Resource, Signature, UpdateRequest, UpgradeResult,
 };
 pub use schema::{Attribute, Schema};
+pub use serve::{ServeOptions, serve};
 pub use value::{
     Bounds, CodecError, Decode, Encode, Known, Number, ParseNumberError, Path, Reader, Refinements, Step,
     Type, TypedValue, Value,

@@ -11,11 +11,13 @@ mod results;
 use std::future::Future;
 
 pub use ephemeral::{AnyEphemeral, EphemeralResource, OpenResult, RenewResult};
+pub(crate) use erased::ErasedProvider;
 pub use erased::{AnyDataSource, AnyResource};
 pub use function::{AnyFunction, Function, FunctionError, Parameter, Signature};
 pub use requests::{
     CreateRequest, DeferReason, DeleteRequest, PlanAction, PlanRequest, RawState, ReadRequest, UpdateRequest,
 };
+pub(crate) use results::Found;
 pub use results::{
     ApplyResult, DataResult, DeleteResult, ImportResult, PlanResult, ReadResult, UpgradeResult,
 };
