@@ -260,8 +260,8 @@ async fn reach_agent(
         },
     };
     let name = format!("agent {}", path.display());
-    let connected = AgentClient::connect_uds(&path).await;
-    let mut agent = connected.map_err(|error| format!("{name}: it cannot be reached ({error})"))?.dynamic();
+    let mut agent =
+        connect_agent(&path).await.map_err(|why| format!("{name}: it cannot be reached ({why})"))?;
     if let Some(binding) = handle.agent_session_binding() {
         // Lets the agent apply its destination constraints. Old agents do not know the request, and need not.
         let _ = agent.bind_session(binding, false).await;
@@ -272,6 +272,20 @@ async fn reach_agent(
         return Err(format!("{name}: it holds no keys"));
     }
     Ok((name, agent, identities))
+}
+
+#[cfg(unix)]
+async fn connect_agent(path: &Path) -> Result<Agent, String> {
+    match AgentClient::connect_uds(path).await {
+        Ok(agent) => Ok(agent.dynamic()),
+        Err(russh::keys::Error::BadAuthSock) => Err("there is no such socket".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn connect_agent(_path: &Path) -> Result<Agent, String> {
+    Err("agents are supported on Unix only; use a key file".to_owned())
 }
 
 /// The hash an RSA key signs with; `None` for other keys.

@@ -27,10 +27,10 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(30), Duration::from_m
 /// What to run, ready for the wire.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
+    /// Name of the program, for messages.
+    pub(crate) program: String,
     /// The command line for the login shell.
     pub(crate) line: String,
-    /// Bytes for standard input.
-    pub(crate) stdin: Bytes,
     /// The line that the starter prints before the program starts.
     pub(crate) mark: String,
     /// How long the program may run.
@@ -82,7 +82,12 @@ pub(crate) struct Broken {
 ///
 /// # Errors
 /// The connection broke, or no channel could be opened. How a command ended is never an error here.
-pub(crate) async fn run(link: &Link, job: Job, sending: impl FnOnce()) -> Result<Transcript, Broken> {
+pub(crate) async fn run(
+    link: &Link,
+    job: Job,
+    stdin: Bytes,
+    sending: impl FnOnce(),
+) -> Result<Transcript, Broken> {
     let unsent = |error| Broken { error, sent: false };
     // Waiting for one's turn is no time of the command: those ahead have deadlines of their own.
     let turn = Arc::clone(&link.turns).acquire_owned().await;
@@ -90,15 +95,14 @@ pub(crate) async fn run(link: &Link, job: Job, sending: impl FnOnce()) -> Result
     let channel = open(link, job.open_timeout).await.map_err(unsent)?;
     sending();
     let (read, write) = channel.split();
-    let pump = Pump { read, write, job, _turn: turn };
+    let during = format!("{} was running", job.program);
+    let pump = Pump { read, write, job, stdin, _turn: turn };
     match tokio::spawn(pump.run()).await {
         Ok(transcript) if transcript.ending == Ending::Lost => {
-            Err(Broken { error: link.lost("a command was running"), sent: true })
+            Err(Broken { error: link.lost(&during), sent: true })
         }
         Ok(transcript) => Ok(transcript),
-        Err(_) => {
-            Err(Broken { error: link.lost("a command was running (its task was stopped)"), sent: true })
-        }
+        Err(_) => Err(Broken { error: link.lost(&format!("{during} (its task was stopped)")), sent: true }),
     }
 }
 
@@ -112,15 +116,8 @@ async fn open(link: &Link, limit: Duration) -> Result<Channel<Msg>, SshError> {
             Ok(Ok(channel)) => return Ok(channel),
             Ok(Err(russh::Error::ChannelOpenFailure(reason))) => reason,
             Ok(Err(_)) => return Err(link.lost("opening a channel")),
-            Err(_) => {
-                link.suspect();
-                return Err(SshError::TimedOut {
-                    host: link.host.clone(),
-                    what: "opening a channel".to_owned(),
-                    deadline: limit,
-                    after: "no command was sent; the host is overloaded or the network stalls".to_owned(),
-                });
-            }
+            // A connection that some router on the way has forgotten. Nothing was sent, so a new one will do.
+            Err(_) => return Err(link.silent(limit)),
         };
         let may_pass =
             matches!(reason, ChannelOpenFailure::ConnectFailed | ChannelOpenFailure::ResourceShortage);
@@ -138,6 +135,7 @@ struct Pump {
     read: ChannelReadHalf,
     write: ChannelWriteHalf<Msg>,
     job: Job,
+    stdin: Bytes,
     /// Given back when the channel is closed, not when the caller loses interest.
     _turn: OwnedSemaphorePermit,
 }
@@ -148,7 +146,7 @@ impl Pump {
         let start = Instant::now();
         let mut reading = Reading::new(&self.job);
         let ending = tokio::select! {
-            ending = converse(&mut self.read, &self.write, &self.job, &mut reading) => ending,
+            ending = converse(&mut self.read, &self.write, (&self.job, &self.stdin), &mut reading) => ending,
             () = sleep_until(start + self.job.deadline + GRACE) => {
                 // For hosts without `timeout`. Ordinary users' commands heed it, root's do not.
                 let _ = self.write.signal(Sig::TERM).await;
@@ -176,12 +174,12 @@ impl Pump {
 async fn converse(
     read: &mut ChannelReadHalf,
     write: &ChannelWriteHalf<Msg>,
-    job: &Job,
+    (job, stdin): (&Job, &Bytes),
     reading: &mut Reading,
 ) -> Ending {
     let sending = async {
         write.exec(true, job.line.as_bytes()).await?;
-        write.data_bytes(job.stdin.clone()).await?;
+        write.data_bytes(stdin.clone()).await?;
         write.eof().await
     };
     tokio::pin!(sending);
@@ -286,5 +284,71 @@ fn signal(signal: Sig) -> String {
     match signal {
         Sig::Custom(name) => name,
         signal => format!("{signal:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds messages to a reader with the mark `M` and a limit of 4 bytes; how it ends, and what it has read.
+    fn check(messages: Vec<ChannelMsg>) -> (Ending, String) {
+        let job = Job {
+            program: "p".to_owned(),
+            line: String::new(),
+            mark: "M".to_owned(),
+            deadline: Duration::from_secs(1),
+            max_output: 4,
+            open_timeout: Duration::from_secs(1),
+        };
+        let mut reading = Reading::new(&job);
+        let early = messages.into_iter().find_map(|message| reading.take(message));
+        let ending = early.unwrap_or_else(|| reading.at_end());
+        (ending, String::from_utf8(reading.into_parts().1).unwrap())
+    }
+
+    fn data(text: &'static str) -> ChannelMsg {
+        ChannelMsg::Data { data: Bytes::from_static(text.as_bytes()) }
+    }
+
+    fn status(exit_status: u32) -> ChannelMsg {
+        ChannelMsg::ExitStatus { exit_status }
+    }
+
+    #[test]
+    fn only_a_status_and_the_end_of_output_together_are_an_exit() {
+        use ChannelMsg::{Close, Eof};
+        assert_eq!(check(vec![data("M\nx"), Eof, status(3), Close]), (Ending::Exited(3), "x".to_owned()));
+        assert_eq!(check(vec![status(3), data("M\nx"), Eof, Close]), (Ending::Exited(3), "x".to_owned()));
+        assert_eq!(check(vec![data("M\n"), status(0), Close]).0, Ending::Exited(0));
+        assert_eq!(check(vec![data("M\n"), Eof, status(0)]).0, Ending::Exited(0));
+        assert_eq!(check(vec![data("M\n"), Eof, Close]).0, Ending::Silent);
+        assert_eq!(check(vec![ChannelMsg::Failure]).0, Ending::Silent);
+        assert_eq!(check(vec![data("M\n"), Eof]).0, Ending::Lost);
+        assert_eq!(check(vec![data("M\nx"), status(0)]).0, Ending::Lost, "output may be missing");
+        assert_eq!(check(vec![]).0, Ending::Lost);
+    }
+
+    #[test]
+    fn a_signal_wins_over_a_status() {
+        let killed = ChannelMsg::ExitSignal {
+            signal_name: Sig::Custom("XFSZ".to_owned()),
+            core_dumped: false,
+            error_message: String::new(),
+            lang_tag: String::new(),
+        };
+        assert_eq!(check(vec![killed, status(0), ChannelMsg::Close]).0, Ending::Killed("XFSZ".to_owned()));
+    }
+
+    #[test]
+    fn the_mark_is_found_in_pieces_and_among_noise() {
+        let end = || vec![ChannelMsg::Eof, status(0), ChannelMsg::Close];
+        let read = |texts: &[&'static str]| check(texts.iter().copied().map(data).chain(end()).collect()).1;
+        assert_eq!(read(&["M", "\n", "ab"]), "ab");
+        assert_eq!(read(&["xM", "\nab"]), "ab");
+        assert_eq!(read(&["M\nM\nb"]), "M\nb", "the program may print the same again");
+        assert_eq!(read(&["none"]), "none");
+        assert_eq!(check(vec![data("M\nabcd"), data("e")]).0, Ending::TooLarge("standard output"));
+        assert_eq!(check(vec![data("noise without end")]).0, Ending::TooLarge("standard output"));
     }
 }

@@ -61,6 +61,7 @@ mod error;
 mod key;
 mod known_hosts;
 mod link;
+mod outcome;
 mod pin;
 mod pool;
 mod quote;

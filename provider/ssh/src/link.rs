@@ -145,6 +145,12 @@ impl Link {
         self.is_alive()
     }
 
+    /// The error for a connection on which nothing is answered any more.
+    pub(crate) fn silent(&self, waited: Duration) -> SshError {
+        self.end.set(Ended::Broken(format!("no answer within {:.1} s", waited.as_secs_f64())));
+        self.lost("opening a channel")
+    }
+
     /// The error for a request that was under way when the connection broke.
     pub(crate) fn lost(&self, during: &str) -> SshError {
         self.condemn();

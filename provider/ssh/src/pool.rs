@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::error::SshError;
 use crate::session::Session;
@@ -62,8 +63,8 @@ impl Pool {
     /// being opened wait for that attempt and share its result. Dropping the future gives the attempt up.
     ///
     /// # Errors
-    /// Everything of [`SshError`] that concerns connections, host keys and authentication. Failures that may pass by
-    /// themselves are remembered for one second, so that a hundred resources on a dead host do not wait a hundred times.
+    /// Everything of [`SshError`] that concerns connections, host keys and authentication. A failure is remembered for one
+    /// second: a hundred resources of one host neither wait a hundred times nor fail a hundred logins.
     pub async fn connect(&self, target: &Target) -> Result<Arc<Session>, SshError> {
         let session = self.session(target)?;
         session.ensure_connected().await?;
@@ -86,6 +87,9 @@ impl Pool {
         Ok(Arc::clone(session))
     }
 }
+
+/// Longest sensible setting of a target's clocks.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Whether host and user can be meant seriously. Neither is ever put on a local command line; a leading dash is still
 /// somebody's mistake or worse.
@@ -113,6 +117,9 @@ fn check(target: &Target) -> Result<(), SshError> {
     if target.connect_timeout.is_zero() {
         return refuse("a connect timeout of zero leaves no time to connect".to_owned());
     }
+    if target.connect_timeout > LONGEST || target.keepalive > LONGEST {
+        return refuse("a connect timeout or keep-alive of more than a day is none".to_owned());
+    }
     Ok(())
 }
 
@@ -139,7 +146,8 @@ mod tests {
         }
         assert!(check(|target| target.port = 0).await.contains("port 0"));
         assert!(check(|target| target.host_key_alias = Some("*".to_owned())).await.contains("alias"));
-        assert!(check(|target| target.connect_timeout = std::time::Duration::ZERO).await.contains("no time"));
+        assert!(check(|target| target.connect_timeout = Duration::ZERO).await.contains("no time"));
+        assert!(check(|target| target.keepalive = Duration::MAX).await.contains("more than a day"));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 //!
 //! Plain values only; `session` acts on them.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Where output stops being read unless the caller says otherwise: 16 MiB for each stream.
 const MAX_OUTPUT: usize = 16 << 20;
 
 /// One command to run on the host.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Exec<'a> {
     /// Program and arguments, one element each; never a shell string. They can be seen in the host's process list: a
     /// secret belongs on standard input.
@@ -88,7 +89,7 @@ pub struct ExecOutput {
 }
 
 /// One file to write on the host.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Upload<'a> {
     /// Content.
     pub bytes: &'a [u8],
@@ -102,7 +103,7 @@ pub struct Upload<'a> {
 }
 
 /// A program that must be on the host, under a name that tells its content.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Binary<'a> {
     /// Absolute directory. It is made when missing (mode 0755, parents too); it must belong to the user that commands run
     /// as (root with sudo) and be writable to nobody else.
@@ -121,5 +122,46 @@ impl Binary<'_> {
     /// The path under which it will be found.
     pub fn path(&self) -> String {
         format!("{}/{}-{}", self.dir.trim_end_matches('/'), self.name, self.sha256)
+    }
+}
+
+impl fmt::Debug for Exec<'_> {
+    /// Without the input, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exec")
+            .field("argv", &self.argv)
+            .field("stdin", &format_args!("{} bytes", self.stdin.len()))
+            .field("deadline", &self.deadline)
+            .field("idempotent", &self.idempotent)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Upload<'_> {
+    /// Without the content, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = format_args!("{} bytes", self.bytes.len());
+        f.debug_struct("Upload").field("path", &self.path).field("bytes", &bytes).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Binary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = format_args!("{} bytes", self.bytes.len());
+        f.debug_struct("Binary").field("path", &self.path()).field("bytes", &bytes).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_holds_no_content() {
+        let deadline = Duration::from_secs(1);
+        let upload = Upload { bytes: b"secret", path: "/p", mode: 0o600, deadline };
+        let binary = Binary { dir: "/d/", name: "n", sha256: "5", bytes: b"secret", deadline };
+        let text = format!("{:?} {upload:?} {binary:?}", Exec::new(&["cat"]).input("secret"));
+        assert!(!text.contains("secret") && !text.contains("115, 101") && text.contains("/d/n-5"), "{text}");
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The lasting relation with one host: a connection that is opened when needed and replaced when it broke.
 //!
-//! Deliberately not here: files (`upload`), the wire (`channel`), verification (`link`).
+//! Deliberately not here: files (`upload`), the wire (`channel`), what an ending means (`outcome`), verification (`link`).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::Pin;
@@ -16,22 +16,24 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::channel::{Broken, Ending, Job, Transcript, run};
+use crate::channel::{Broken, Ending, Job, run};
 use crate::error::SshError;
 use crate::link::Link;
+use crate::outcome::outcome;
 use crate::pool::{Counters, Stats};
 use crate::quote::command_line;
 use crate::request::{Exec, ExecOutput};
-use crate::target::{Escalate, Target};
+use crate::target::Target;
 
-/// For how long a failure that may pass by itself is handed to the next caller instead of trying again.
+/// For how long a failure is handed to the next caller instead of trying again: a hundred resources of one host must
+/// neither wait a hundred times for a dead one, nor fail a hundred logins on one that counts them.
 const FAILURE_FRESH: Duration = Duration::from_secs(1);
 
 /// Longest wait for a sign of life from a connection that once did not answer in time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How much of what a host printed goes into an error message, from the end.
-const SAID: usize = 600;
+/// Longer deadlines are cut to this: 30 days, which no clock overflows.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// One host's session, shared by all who work on that host. Its methods may be called from many tasks at once.
 #[derive(Debug)]
@@ -44,8 +46,9 @@ pub struct Session {
     host_key: RwLock<String>,
     pool: Arc<Counters>,
     own: Counters,
-    /// Programs that were seen on the host.
-    pub(crate) seen: Mutex<HashSet<String>>,
+    /// Programs that were seen on the host, and the number of the connection they were seen on: after a reconnection the
+    /// host may be another one, or have rebooted with an empty disk.
+    pub(crate) seen: Mutex<HashMap<String, u64>>,
 }
 
 /// The connection, or how the last attempt failed.
@@ -53,12 +56,6 @@ pub struct Session {
 struct Slot {
     link: Option<Arc<Link>>,
     failure: Option<(Instant, SshError)>,
-}
-
-/// The limits of one request, as far as its errors mention them.
-struct Limits {
-    deadline: Duration,
-    max_output: usize,
 }
 
 impl Session {
@@ -97,20 +94,8 @@ impl Session {
     /// # Errors
     /// [`SshError`], when there is no answer. A command that failed is no error: look at [`ExecOutput::code`].
     pub async fn exec(&self, exec: Exec<'_>) -> Result<ExecOutput, SshError> {
-        let invalid = |why| SshError::InvalidRequest { host: self.target.host.clone(), why };
-        let mark = mark();
-        let line =
-            command_line(exec.argv, exec.env, exec.deadline, self.target.escalate, &mark).map_err(invalid)?;
-        let program = exec.argv.first().copied().unwrap_or_default();
-        let job = Job {
-            line,
-            stdin: Bytes::from(exec.stdin),
-            mark,
-            deadline: exec.deadline,
-            max_output: exec.max_output,
-            open_timeout: self.target.connect_timeout,
-        };
-        let limits = Limits { deadline: exec.deadline, max_output: exec.max_output };
+        let job = self.job(&exec)?;
+        let stdin = Bytes::from(exec.stdin);
         let mut may_repeat = true;
         loop {
             let link = self.link().await?;
@@ -118,19 +103,19 @@ impl Session {
                 self.own.executed();
                 self.pool.executed();
             };
-            match run(&link, job.clone(), sending).await {
+            match run(&link, job.clone(), stdin.clone(), sending).await {
                 Ok(transcript) => {
                     let (ending, took) = (&transcript.ending, transcript.took);
-                    debug!(host = %self.target.host, program, ?ending, ?took, "command ended");
+                    debug!(host = %self.target.host, program = %job.program, ?ending, ?took, "command ended");
                     if matches!(ending, Ending::TimedOut(None)) {
                         link.suspect();
                     }
-                    return self.conclude(program, &limits, transcript);
+                    return outcome(&self.target, &job, transcript);
                 }
                 Err(Broken { error: error @ SshError::ConnectionLost { .. }, sent })
                     if may_repeat && (exec.idempotent || !sent) =>
                 {
-                    info!(host = %self.target.host, program, %error, "connection lost, trying once more");
+                    info!(host = %self.target.host, program = %job.program, %error, "trying once more");
                     may_repeat = false;
                 }
                 Err(broken) => return Err(broken.error),
@@ -138,76 +123,20 @@ impl Session {
         }
     }
 
-    /// What a transcript means.
-    fn conclude(&self, program: &str, limits: &Limits, end: Transcript) -> Result<ExecOutput, SshError> {
-        let deadline = limits.deadline;
-        let host = self.target.host.clone();
-        let command = program.to_owned();
-        let (stderr, took) = (tail(&end.stderr), end.took);
-        let timed_out = |after: &str| SshError::TimedOut {
-            host: host.clone(),
-            what: command.clone(),
+    /// The request, checked and ready for the wire.
+    fn job(&self, exec: &Exec<'_>) -> Result<Job, SshError> {
+        let mark = mark();
+        let deadline = exec.deadline.min(LONGEST);
+        let line = command_line(exec.argv, exec.env, deadline, self.target.escalate, &mark)
+            .map_err(|why| SshError::InvalidRequest { host: self.target.host.clone(), why })?;
+        Ok(Job {
+            program: exec.argv.first().copied().unwrap_or_default().to_owned(),
+            line,
+            mark,
             deadline,
-            after: after.to_owned(),
-        };
-        match end.ending {
-            Ending::Exited(_) | Ending::Killed(_) | Ending::Silent if !end.started => {
-                Err(self.not_started(&end))
-            }
-            // What `timeout` on the host answers when it had to act.
-            Ending::Exited(124 | 137) if took >= deadline => {
-                Err(timed_out("it was stopped on the host; what it had done by then stays done"))
-            }
-            Ending::Killed(ref signal) if took >= deadline && (signal == "KILL" || signal == "TERM") => {
-                Err(timed_out("it was killed on the host; what it had done by then stays done"))
-            }
-            Ending::Exited(code) => Ok(ExecOutput {
-                code: i32::try_from(code).unwrap_or(i32::MAX),
-                stdout: end.stdout,
-                stderr: end.stderr,
-            }),
-            Ending::Killed(signal) => Err(SshError::Killed { host, command, signal, stderr }),
-            Ending::Silent => Err(SshError::NoExitStatus { host, command }),
-            Ending::TooLarge(stream) => {
-                Err(SshError::OutputTooLarge { host, command, stream, limit: limits.max_output })
-            }
-            Ending::TimedOut(Some(code)) => Err(timed_out(&format!(
-                "the command itself exited with {code}, but something it left behind holds its output open"
-            ))),
-            Ending::TimedOut(None) if !end.started => Err(timed_out(
-                "the login shell (or sudo) did not even start it; look at the user's shell start-up files on the host",
-            )),
-            Ending::TimedOut(None) => Err(timed_out(
-                "the host did not tell that it was stopped, so it may still be running: look at the host again",
-            )),
-            Ending::Lost => Err(SshError::ConnectionLost {
-                host,
-                during: format!("{command} was running"),
-                last: "the connection was closed".to_owned(),
-            }),
-        }
-    }
-
-    /// Something else than our starter ran: sudo, a forced command, a shell that is none.
-    fn not_started(&self, end: &Transcript) -> SshError {
-        let said = match (tail(&end.stderr), tail(&end.stdout)) {
-            (stderr, stdout) if stderr.is_empty() => stdout,
-            (stderr, stdout) if stdout.is_empty() => stderr,
-            (stderr, stdout) => format!("{stderr} / {stdout}"),
-        };
-        let said = match (&end.ending, said.is_empty()) {
-            (Ending::Silent, true) => "the server refused the request".to_owned(),
-            (Ending::Exited(code), true) => format!("it exited with {code} and printed nothing"),
-            (Ending::Exited(code), false) => format!("{said} (exit {code})"),
-            (_, true) => "it was ended without a word".to_owned(),
-            (_, false) => said,
-        };
-        let (host, user) = (self.target.host.clone(), self.target.user.clone());
-        if self.target.escalate == Escalate::Sudo && tail(&end.stderr).contains("sudo") {
-            SshError::SudoRefused { host, user, said }
-        } else {
-            SshError::NotStarted { host, user, said }
-        }
+            max_output: exec.max_output,
+            open_timeout: self.target.connect_timeout,
+        })
     }
 
     /// Opens the connection if there is none.
@@ -228,7 +157,7 @@ impl Session {
             }
             if let Some((when, failure)) = &slot.failure {
                 let waited_for_it = self.attempts.load(Ordering::Acquire) > seen;
-                if waited_for_it || (failure.is_transient() && when.elapsed() < FAILURE_FRESH) {
+                if waited_for_it || when.elapsed() < FAILURE_FRESH {
                     return Err(failure.clone());
                 }
             }
@@ -271,12 +200,4 @@ impl Session {
 /// A word that no start-up file prints by accident. It need not be secret.
 fn mark() -> String {
     format!("drbd-ssh-{:016x}", RandomState::new().build_hasher().finish())
-}
-
-/// The last part of an output in one line, fit for a message.
-pub(crate) fn tail(bytes: &[u8]) -> String {
-    let from = bytes.len().saturating_sub(SAID);
-    let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default());
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join(" / ").replace(char::is_control, " ")
 }

@@ -317,3 +317,120 @@ fn family_name(algorithm: &Algorithm) -> &'static str {
         _ => "ed25519",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use russh::keys::key::safe_rng;
+    use russh::keys::ssh_key::PrivateKey;
+    use russh::keys::ssh_key::certificate::Builder;
+
+    use super::*;
+
+    fn key() -> PrivateKey {
+        PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap()
+    }
+
+    fn vouchers(lines: &str) -> Vouchers {
+        let name = LookupName::new("node", 22, None);
+        let file = PathBuf::from("kh");
+        let entries = entries_for(lines, &file, &name);
+        Vouchers {
+            name,
+            principal: "node".to_owned(),
+            source: Source::Files { entries, files: vec![(file, Presence::Read)] },
+        }
+    }
+
+    /// A certificate for `host` by `ca`, valid from 100 to 200, changed by `change`.
+    fn certificate(
+        ca: &PrivateKey,
+        host: &PrivateKey,
+        kind: CertType,
+        change: impl FnOnce(&mut Builder),
+    ) -> Certificate {
+        let public = host.public_key().key_data().clone();
+        let mut builder = Builder::new(vec![7; 16], public, 100, 200).unwrap();
+        builder.cert_type(kind).unwrap().key_id("id").unwrap();
+        change(&mut builder);
+        builder.sign(ca).unwrap()
+    }
+
+    /// Judges a certificate that `ca` signed, at a time, with the authority listed.
+    fn check(now: u64, change: impl FnOnce(&mut Builder)) -> Result<(), String> {
+        check_kind(CertType::Host, now, change)
+    }
+
+    fn check_kind(kind: CertType, now: u64, change: impl FnOnce(&mut Builder)) -> Result<(), String> {
+        let (ca, host) = (key(), key());
+        let certificate = certificate(&ca, &host, kind, change);
+        let vouchers = vouchers(&format!("@cert-authority n* {}", to_text(ca.public_key())));
+        let offer = Offer::Certificate(&certificate, host.public_key());
+        vouchers.judge(offer, now).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_certificate_counts_from_its_first_second_to_its_last() {
+        let named = |builder: &mut Builder| drop(builder.valid_principal("Node").map(drop));
+        assert_eq!(check(100, named), Ok(()));
+        assert_eq!(check(199, named), Ok(()));
+        assert!(check(99, named).unwrap_err().contains("not yet valid"));
+        assert!(check(200, named).unwrap_err().contains("expired"));
+    }
+
+    #[test]
+    fn a_certificate_must_be_for_this_host() {
+        let named =
+            |name: &'static str| move |builder: &mut Builder| drop(builder.valid_principal(name).map(drop));
+        assert_eq!(check(150, named("n?de")), Ok(()));
+        assert!(check(150, named("other")).unwrap_err().contains("not for \"node\""));
+        let everybody = |builder: &mut Builder| drop(builder.all_principals_valid().map(drop));
+        assert!(check(150, everybody).unwrap_err().contains("not for \"node\""));
+    }
+
+    #[test]
+    fn a_users_certificate_or_one_with_conditions_is_none() {
+        let named = |builder: &mut Builder| drop(builder.valid_principal("node").map(drop));
+        let user = check_kind(CertType::User, 150, named);
+        assert!(user.unwrap_err().contains("one for users"));
+        let conditional = check(150, |builder| {
+            builder.valid_principal("node").unwrap().critical_option("x", "y").unwrap();
+        });
+        assert!(conditional.unwrap_err().contains("critical options"));
+    }
+
+    #[test]
+    fn a_signature_of_another_certificate_does_not_count() {
+        let (ca, host, attacker) = (key(), key(), key());
+        let named = |builder: &mut Builder| drop(builder.valid_principal("node").map(drop));
+        let good = certificate(&ca, &host, CertType::Host, named);
+        // The attacker's key in the place of the certified one: the blobs differ in those 32 bytes only.
+        let mut bytes = good.to_bytes().unwrap();
+        let old = host.public_key().key_data().ed25519().unwrap().0;
+        let new = attacker.public_key().key_data().ed25519().unwrap().0;
+        let at = bytes.windows(32).position(|window| window == old).unwrap();
+        bytes.splice(at..at + 32, new);
+        let forged = Certificate::from_bytes(&bytes).unwrap();
+        let vouchers = vouchers(&format!("@cert-authority * {}", to_text(ca.public_key())));
+        assert!(vouchers.judge(Offer::Certificate(&good, host.public_key()), 150).is_ok());
+        let error = vouchers.judge(Offer::Certificate(&forged, attacker.public_key()), 150).unwrap_err();
+        assert!(error.to_string().contains("signature of its certificate is wrong"), "{error}");
+    }
+
+    #[test]
+    fn known_types_are_asked_for_first_and_sha1_never() {
+        let none = vouchers("").wanted();
+        assert_eq!((none.keys, none.certificates), (ALGORITHMS.to_vec(), Vec::new()));
+        let rsa = "node ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDDmFr4Xl5rNyTFxHEMN4gtVn8+Y0mR7gGnPvfDvHcZ6Q4Uj1Nhcp3eNfPQGNhPuVWuz0YyD0G1bE2fyCJkVpoLs+0Qd1n8yMX0dVt1oAy8oX1gq6j2cVwPzqR3Zzq2r0u3o7TQb5m9n1q1GQ8xHDlTrqf4ZK3PZ1c2zB7X0k9DWQ==";
+        let wanted = vouchers(rsa).wanted();
+        let first = wanted.keys.first().unwrap();
+        assert_eq!(*first, Algorithm::Rsa { hash: Some(HashAlg::Sha512) });
+        assert_eq!(wanted.keys.len(), ALGORITHMS.len());
+        assert!(!wanted.keys.contains(&Algorithm::Rsa { hash: None }));
+    }
+
+    #[test]
+    fn no_voucher_no_entry() {
+        let error = vouchers("").judge(Offer::Key(key().public_key()), 150).unwrap_err();
+        assert!(matches!(error, SshError::HostKeyUnknown { .. }), "{error}");
+    }
+}

@@ -11,8 +11,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::error::SshError;
+use crate::outcome::tail;
 use crate::request::{Binary, Exec, ExecOutput, Upload};
-use crate::session::{Session, tail};
+use crate::session::Session;
 
 /// Parameters: final path, mode, SHA-256. The temporary file is in the same directory, so the move is one step; it is
 /// gone again whatever goes wrong, except when the host itself dies: leftovers older than an hour are swept.
@@ -96,7 +97,7 @@ impl Session {
         }
         // Held while working: others who need the same program wait instead of sending it too.
         let mut seen = self.seen.lock().await;
-        if seen.contains(&path) {
+        if seen.get(&path) == Some(&self.stats().connections) {
             return Ok(path);
         }
         let script = format!("{TRUSTED_DIR}{SEEN}");
@@ -113,7 +114,7 @@ impl Session {
         } else {
             self.require(&path, found)?;
         }
-        seen.insert(path.clone());
+        seen.insert(path.clone(), self.stats().connections);
         Ok(path)
     }
 

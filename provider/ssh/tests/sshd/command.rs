@@ -298,6 +298,25 @@ async fn a_host_that_stopped_answering_is_left_for_a_new_connection() {
 }
 
 #[tokio::test]
+async fn a_connection_that_fell_silent_while_idle_is_replaced() {
+    let server = Sshd::start();
+    let pool = Pool::new();
+    let target = Target { connect_timeout: Duration::from_secs(1), ..server.target() };
+    let session = pool.connect(&target).await.unwrap();
+    server.descendants().into_iter().for_each(stop);
+    // Not idempotent, but nothing can have been run: no channel was opened.
+    assert_eq!(sh(&session, "exit 6").await.unwrap().code, 6);
+    assert_eq!(pool.stats(), Stats { connections: 2, executions: 1 });
+}
+
+#[tokio::test]
+async fn a_deadline_may_be_as_long_as_a_clock_can_say() {
+    let server = Sshd::start();
+    let (_, session) = server.session().await;
+    assert_eq!(session.exec(Exec::new(&["true"]).within(Duration::MAX)).await.unwrap().code, 0);
+}
+
+#[tokio::test]
 async fn environment_and_locale() {
     let server = Sshd::start();
     let (_, session) = server.session().await;

@@ -4,6 +4,13 @@
 //!
 //! Needs `/usr/sbin/sshd`, `ssh-keygen` and `ssh-agent`. Nothing of the machine's own SSH configuration is used.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed step of a test is a failed test"
+)]
+
 mod bastion;
 mod command;
 mod connect;

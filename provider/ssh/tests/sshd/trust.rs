@@ -205,9 +205,13 @@ async fn a_bad_line_hurts_only_its_own_host() {
 
 /// A server whose host key is certified by `ca`, with these arguments for ssh-keygen.
 fn certified(arguments: &[&str]) -> Sshd {
+    certified_by("ed25519", arguments)
+}
+
+fn certified_by(kind: &str, arguments: &[&str]) -> Sshd {
     let dir = folder();
     let at = |name: &str| path(dir.path(), name);
-    keygen(dir.path(), "ca", "ed25519", "");
+    keygen(dir.path(), "ca", kind, "");
     keygen(dir.path(), "host_ed25519", "ed25519", "");
     let mut all = vec!["-q", "-s"];
     let (ca, key) = (at("ca"), at("host_ed25519.pub"));
@@ -258,6 +262,24 @@ async fn a_certificate_that_does_not_fit_is_refused_with_the_reason() {
         // As with OpenSSH, the key itself may be listed beside.
         let lines = format!("{line}HOST {}\n", server.read("bare.pub"));
         accepted(&Target { trust: server.known_hosts(&lines), ..server.target() }).await;
+    }
+}
+
+#[tokio::test]
+async fn an_rsa_authority_must_not_sign_with_sha1() {
+    for (algorithm, good) in [("rsa-sha2-512", true), ("rsa-sha2-256", true), ("ssh-rsa", false)] {
+        let server = certified_by("rsa", &["-h", "-t", algorithm, "-n", "127.0.0.1", "-V", "-1h:+1h"]);
+        let trust = server.known_hosts(&format!("@cert-authority * {}\n", server.read("ca.pub")));
+        let target = Target { trust, ..server.target() };
+        if good {
+            accepted(&target).await;
+        } else {
+            let error = refused(&target).await;
+            assert!(
+                matches!(&error, SshError::HostKeyUnknown { looked, .. } if looked.contains("SHA-1")),
+                "{error}"
+            );
+        }
     }
 }
 
