@@ -2,9 +2,7 @@
 //! The protocol's messages and service traits, generated from `proto/` and committed. The test
 //! `generated_code` compares them with the `.proto` files; nothing here is written by hand.
 #![expect(
-    missing_docs,
     unreachable_pub,
-    dead_code,
     clippy::allow_attributes,
     clippy::uninlined_format_args,
     reason = "generated code"
