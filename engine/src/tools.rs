@@ -6,6 +6,7 @@
 //! line with secrets masked. A word that a tool may add later parses to `Unrecognised`; a missing key is an
 //! error, never a default. Deliberately not here: running a command, and any decision about what to run.
 
+pub mod blkid;
 pub mod conf_text;
 pub mod drbdadm;
 pub mod drbdmeta;
@@ -14,12 +15,16 @@ mod error;
 mod fields;
 pub mod lvm;
 mod mask;
+pub mod modinfo;
 mod percent;
+pub mod proc;
 #[cfg(test)]
 mod samples;
+pub mod size;
+pub mod wipefs;
 mod words;
 
-pub use error::ToolError;
 pub use drbd_schemas::Family;
+pub use error::ToolError;
 pub use mask::{MASK, mask_secrets};
 pub use percent::Percent;

@@ -6,6 +6,7 @@
 //! [`drbdsetup::invalidate`](super::drbdsetup::invalidate)).
 
 mod adjust;
+mod advice;
 mod command;
 mod config;
 mod failure;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `drbdmeta`: asks a device that is not attached for its generation identifiers (GI), without any
-//! configuration. Not here: `dump-md`, which fails on good metadata that was once attached ("unclean"), and
-//! creating or wiping metadata, which goes through `drbdadm` so that the file and the device cannot disagree.
+//! configuration, and erases metadata that no configuration names any more. Not here: `dump-md`, which fails on good
+//! metadata that was once attached ("unclean"), and creating metadata, which goes through `drbdadm` so that file and
+//! device cannot disagree.
 
 use std::fmt;
 
@@ -34,16 +35,55 @@ pub fn get_gi(family: Family, minor: u32, device: &str, peer_node_id: u8) -> Cmd
     Cmd::new(PROGRAM, args)
 }
 
+/// Erases internal metadata from `device`, without any configuration. Refused while attached; exit 0 when there is
+/// none. It always forces, without a terminal it would do nothing: the caller has the consent.
+pub fn wipe_md(family: Family, minor: u32, device: &str) -> Cmd {
+    let format = family.metadata_format();
+    Cmd::new(PROGRAM, ["--force", &minor.to_string(), format, device, "internal", "wipe-md"])
+}
+
 /// Reads the answer to [`get_gi`]: `None` when there is no metadata **of the format asked for at its place**.
 ///
 /// That is not yet "blank": the device may hold the other format, anything else, or metadata whose device grew
-/// while DRBD was down (then the old place is noted in `/var/lib/drbd/drbd-minor-N.lkbd`).
+/// while DRBD was down (see [`LastKnownDevice`]).
 pub fn parse_get_gi(output: &Output) -> Result<Option<GenerationId>, ToolError> {
     match (output.code(), output.stdout.trim()) {
         (Some(0), line) => parse_line(line).map(Some),
         (Some(1), "") if only_nothing_found(&output.stderr) => Ok(None),
         _ => Err(ToolError::ended(PROGRAM, output, "exit 0 with a line, or exit 1 without metadata")),
     }
+}
+
+/// Where DRBD last saw the metadata of a minor, as noted in `/var/lib/drbd/drbd-minor-N.lkbd`: when the device
+/// has another size now, internal metadata is not at the end but where the end was, and `adjust` moves it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastKnownDevice {
+    /// Size of the device then, in bytes.
+    pub size_bytes: u64,
+    /// Its path then.
+    pub device: String,
+    /// UUID of the device in the metadata (`device-uuid`), as [`DataUuid`] prints it.
+    pub device_uuid: Option<String>,
+}
+
+/// Reads the text of `/var/lib/drbd/drbd-minor-N.lkbd`.
+///
+/// # Errors
+///
+/// [`ToolError`] when the first line is not a size and a path.
+pub fn parse_last_known_device(text: &str) -> Result<LastKnownDevice, ToolError> {
+    let first = text.lines().next().unwrap_or_default();
+    let (size, device) = first
+        .split_once('\t')
+        .ok_or_else(|| ToolError::malformed(PROGRAM, "lkbd file", "a size, a tab, and a path", first))?;
+    let size_bytes =
+        size.parse().map_err(|_| ToolError::bad(PROGRAM, "lkbd size", size, "a number of bytes", first))?;
+    let uuid = text.lines().find_map(|line| line.strip_prefix("uuid:"));
+    Ok(LastKnownDevice {
+        size_bytes,
+        device: device.trim().to_owned(),
+        device_uuid: uuid.map(|uuid| uuid.trim().to_owned()),
+    })
 }
 
 /// Whether `drbdmeta` says no more than that there is nothing. Anything else (`strange bm_offset`, an I/O error)
@@ -231,6 +271,15 @@ mod tests {
         .unwrap();
         assert!(v09.flags.crashed_primary && v09.flags.peer_connected && !v09.flags.full_sync);
         assert_eq!((v09.flags.al_clean, v09.flags.peer_device_seen), (Some(false), Some(true)));
+    }
+
+    #[test]
+    fn the_note_of_a_last_known_device_is_read() {
+        let note = parse_last_known_device("134217728\t/dev/vg0/r0\nuuid:\t6D9E048C0D60E276\n").unwrap();
+        assert_eq!((note.size_bytes, note.device.as_str()), (134_217_728, "/dev/vg0/r0"));
+        assert_eq!(note.device_uuid.as_deref(), Some("6D9E048C0D60E276"));
+        assert!(parse_last_known_device("").is_err());
+        assert!(parse_last_known_device("x\t/dev/vg0/r0").is_err());
     }
 
     #[test]
