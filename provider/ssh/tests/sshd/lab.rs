@@ -206,10 +206,11 @@ fn free_port() -> u16 {
 fn launch(dir: &Path, port: u16, config: &str, types: &[&str]) -> Option<Child> {
     let dir_text = dir.to_str().unwrap();
     let keys: String = types.iter().map(|kind| format!("HostKey {dir_text}/host_{kind}\n")).collect();
+    // SHLVL keeps bash from reading the start-up files of whoever runs the tests, which may be slow.
     let text = format!(
         "{config}\n{keys}ListenAddress 127.0.0.1:{port}\nAuthorizedKeysFile {dir_text}/authorized_keys\nPidFile none\n\
          StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-         PrintMotd no\nLogLevel VERBOSE\n"
+         PrintMotd no\nLogLevel VERBOSE\nSetEnv SHLVL=5\n"
     );
     fs::write(dir.join("config"), text).unwrap();
     let log = fs::File::create(dir.join("log")).unwrap();
