@@ -1,1 +1,27 @@
-//! Placeholder.
+// SPDX-License-Identifier: MPL-2.0
+//! The door on the host: one static multi-call binary that holds every host-side module.
+//!
+//! JSON in (a file named by the first argument, as Ansible gives it to a classic binary module, or standard input),
+//! exactly one JSON object out, nothing on standard error, a panic becomes a failure in JSON. Which module runs is said
+//! by `_ansible_module_name`, else by the name the program was called by, else by a subcommand.
+//!
+//! * [`door`] reads the call and writes the answer,
+//! * [`call`] finds the module and its arguments,
+//! * [`local_host`] is the engine's hands on this machine,
+//! * [`lock`] lets one writer in at a time,
+//! * [`stop`] turns signals into a stop between steps,
+//! * [`person`] is what somebody at a terminal sees.
+
+mod block;
+mod call;
+mod child;
+mod door;
+mod local_host;
+mod lock;
+mod person;
+mod stop;
+
+/// Runs the program and returns its exit code: 0, or 1 with a failure in the answer.
+pub fn main() -> std::process::ExitCode {
+    door::run()
+}

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
 //! The one seam to the world: what the engine may ask a host to do.
 //!
 //! Here: [`Cmd`], [`Output`], and the [`Host`] trait. Deliberately not here: any implementation. The module
@@ -59,8 +60,8 @@ impl fmt::Display for Cmd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.program)?;
         for arg in &self.args {
-            let plain = !arg.is_empty()
-                && arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_=/.:,@+%".contains(c));
+            let plain =
+                !arg.is_empty() && arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_=/.:,@+%".contains(c));
             if plain {
                 write!(f, " {arg}")?;
             } else {
@@ -120,5 +121,136 @@ impl Output {
             Exit::Code(code) => Some(code),
             Exit::Signal(_) | Exit::TimedOut => None,
         }
+    }
+}
+
+/// A block device, as the kernel describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockDevice {
+    /// The kernel's name for it: `dm-3`, `nvme1n1`. It may be another one after a reboot.
+    pub kernel_name: String,
+    /// Device number, `254:3`.
+    pub number: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// It cannot be written.
+    pub read_only: bool,
+    /// Device-mapper UUID; `LVM-` and 64 characters for a logical volume.
+    pub dm_uuid: Option<String>,
+    /// Serial number.
+    pub serial: Option<String>,
+    /// World-wide name.
+    pub wwn: Option<String>,
+    /// Kernel names of what is stacked on it: logical volumes, RAID, LUKS.
+    pub holders: Vec<String>,
+    /// Kernel names of its partitions.
+    pub partitions: Vec<String>,
+}
+
+impl BlockDevice {
+    /// What stays the same about this device: `lv:<uuid>`, `wwn:<wwn>`, `serial:<serial>`; for a device that has none
+    /// of them, its path and size.
+    pub fn identity(&self, path: &str) -> String {
+        if let Some(uuid) = self.dm_uuid.as_deref().and_then(lv_uuid) {
+            return format!("lv:{uuid}");
+        }
+        match (&self.wwn, &self.serial) {
+            (Some(wwn), _) => format!("wwn:{wwn}"),
+            (None, Some(serial)) => format!("serial:{serial}"),
+            (None, None) => format!("dev:{path}@{}", self.size_bytes),
+        }
+    }
+}
+
+/// The LV UUID in a device-mapper UUID, as `lvs -o lv_uuid` prints it.
+fn lv_uuid(dm_uuid: &str) -> Option<String> {
+    // "LVM-", 32 characters of the group's UUID, 32 of the volume's; a suffix marks LVM's internal devices.
+    let both = dm_uuid.strip_prefix("LVM-").filter(|both| both.len() == 64 && both.is_ascii())?;
+    let uuid = both.get(32..)?;
+    let ends = [6, 10, 14, 18, 22, 26, 32];
+    let starts = std::iter::once(0).chain(ends);
+    let parts: Option<Vec<&str>> = starts.zip(ends).map(|(start, end)| uuid.get(start..end)).collect();
+    Some(parts?.join("-"))
+}
+
+/// Why a host could not do what was asked. A command that ran and failed is an [`Output`], not this.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// A program is not installed.
+    #[error("{program} is not installed (looked in {looked_in})")]
+    NoProgram {
+        /// The program.
+        program: &'static str,
+        /// The directories.
+        looked_in: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {what}: {reason}")]
+    Os {
+        /// What was tried: `write /etc/drbd.d/r0.res`.
+        what: String,
+        /// Its reason: `No space left on device`.
+        reason: String,
+    },
+    /// Somebody asked this run to stop; it stopped before the next step.
+    #[error("interrupted by {by}")]
+    Interrupted {
+        /// By what: `SIGTERM`.
+        by: &'static str,
+    },
+}
+
+/// What the engine may ask of a host. Reading methods change nothing, not even access times that matter.
+pub trait Host {
+    /// Runs a command to its end, standard input closed, in a pinned environment.
+    fn run(&self, cmd: &Cmd) -> Result<Output, HostError>;
+    /// Where a program is installed; `None` when it is not.
+    fn program(&self, name: &'static str) -> Option<String>;
+    /// What `uname -n` prints.
+    fn node_name(&self) -> Result<String, HostError>;
+    /// The content of a file; `None` when there is none.
+    fn read(&self, path: &str) -> Result<Option<String>, HostError>;
+    /// The names in a directory, sorted; none when there is no such directory.
+    fn list(&self, dir: &str) -> Result<Vec<String>, HostError>;
+    /// Writes a file as a whole: to a temporary name in the same directory, synchronised, then renamed. Missing
+    /// directories are made. After a cut the old or the new content is there, never a mixture.
+    fn write(&self, path: &str, content: &str, mode: u32) -> Result<(), HostError>;
+    /// Removes a file; one that is not there is no error.
+    fn remove(&self, path: &str) -> Result<(), HostError>;
+    /// The block device at a path, symbolic links followed; `None` when there is none.
+    fn block_device(&self, path: &str) -> Result<Option<BlockDevice>, HostError>;
+    /// Offset of the first byte that is not zero in samples spread over the whole device; `None` when all are zero.
+    fn first_data(&self, path: &str) -> Result<Option<u64>, HostError>;
+    /// Fails when somebody asked this run to stop. Called between steps.
+    fn checkpoint(&self) -> Result<(), HostError>;
+    /// Milliseconds since some fixed moment.
+    fn millis(&self) -> u64;
+    /// Waits; shorter when somebody asks to stop.
+    fn pause(&self, duration: Duration);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_lv_is_known_by_its_uuid() {
+        let device = BlockDevice {
+            dm_uuid: Some("LVM-saEDR6Qk0LV8ZoLhV227eO3e6sOomELVTCFO2pJADilm3ecTMf0RGHRRlsLeMWnV".into()),
+            ..BlockDevice::default()
+        };
+        assert_eq!(device.identity("/dev/vg0/x"), "lv:TCFO2p-JADi-lm3e-cTMf-0RGH-RRls-LeMWnV");
+        let internal = BlockDevice {
+            dm_uuid: Some(format!("LVM-{}-tpool", "x".repeat(64))),
+            size_bytes: 7,
+            ..BlockDevice::default()
+        };
+        assert_eq!(internal.identity("/dev/x"), "dev:/dev/x@7");
+    }
+
+    #[test]
+    fn commands_print_unambiguously() {
+        let cmd = Cmd::new("drbdadm", ["adjust", "a b", "it's", ""]);
+        assert_eq!(cmd.to_string(), r"drbdadm adjust 'a b' 'it'\''s' ''");
     }
 }

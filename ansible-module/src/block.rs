@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Block devices as the kernel describes them in sysfs, and a look at their content for anything that is not zero.
+
+use drbd_engine::host::{BlockDevice, HostError};
+use rustix::fs::{FileType, major, minor, stat};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What is read as a whole at both ends: every known signature and all of DRBD's metadata of common sizes are there.
+const ENDS: u64 = 4 << 20;
+/// Samples between the ends.
+const SAMPLES: u64 = 256;
+/// Size of a sample.
+const SAMPLE: u64 = 64 << 10;
+
+/// The block device at a path; `None` when there is none.
+pub(crate) fn describe(path: &str) -> Result<Option<BlockDevice>, HostError> {
+    let found = match stat(path) {
+        Ok(found) => found,
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+        Err(error) => {
+            return Err(HostError::Os { what: format!("look at {path}"), reason: error.to_string() });
+        }
+    };
+    if FileType::from_raw_mode(found.st_mode) != FileType::BlockDevice {
+        let reason = "it is not a block device".to_owned();
+        return Err(HostError::Os { what: format!("use {path}"), reason });
+    }
+    let number = format!("{}:{}", major(found.st_rdev), minor(found.st_rdev));
+    let Ok(dir) = fs::canonicalize(format!("/sys/dev/block/{number}")) else { return Ok(None) };
+    let read = |name: &str| attribute(&dir.join(name));
+    let sectors: u64 = read("size").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let kernel_name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    Ok(Some(BlockDevice {
+        // sysfs counts in sectors of 512 bytes whatever the device's own size of sectors.
+        size_bytes: sectors * 512,
+        read_only: read("ro").as_deref() == Some("1"),
+        dm_uuid: read("dm/uuid"),
+        serial: read("serial").or_else(|| read("device/serial")),
+        wwn: read("wwid").or_else(|| read("device/wwid")),
+        holders: names(&dir.join("holders")),
+        partitions: partitions(&dir, &kernel_name),
+        kernel_name,
+        number,
+    }))
+}
+
+/// A sysfs attribute; empty ones and the kernel's "(null)" count as absent.
+fn attribute(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let text = text.trim().trim_end_matches('\0');
+    (!text.is_empty() && text != "(null)").then(|| text.to_owned())
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+fn partitions(dir: &Path, kernel_name: &str) -> Vec<String> {
+    let is_partition = |name: &String| {
+        let path: PathBuf = dir.join(name);
+        name.starts_with(kernel_name) && path.join("partition").exists()
+    };
+    names(dir).into_iter().filter(is_partition).collect()
+}
+
+/// Offset of the first byte found that is not zero: both ends are read as a whole, the rest in samples.
+pub(crate) fn first_data(path: &str) -> Result<Option<u64>, HostError> {
+    let os = |error: io::Error| HostError::Os { what: format!("read {path}"), reason: error.to_string() };
+    let size = describe(path)?.map_or(0, |block| block.size_bytes);
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(rustix::fs::OFlags::CLOEXEC.bits()).unwrap_or(0))
+        .open(path)
+        .map_err(os)?;
+    scan(&file, size).map_err(os)
+}
+
+fn scan(file: &File, size: u64) -> io::Result<Option<u64>> {
+    for (start, length) in ranges(size) {
+        let mut offset = start;
+        let mut buffer = vec![0; usize::try_from(SAMPLE).unwrap_or(65_536)];
+        while offset < start + length {
+            let want = usize::try_from((start + length - offset).min(SAMPLE)).unwrap_or(0);
+            let Some(slice) = buffer.get_mut(..want) else { break };
+            let count = file.read_at(slice, offset)?;
+            if count == 0 {
+                break;
+            }
+            if let Some(index) = slice.iter().take(count).position(|byte| *byte != 0) {
+                return Ok(Some(offset + index as u64));
+            }
+            offset += count as u64;
+        }
+    }
+    Ok(None)
+}
+
+/// The parts that are read, in order.
+fn ranges(size: u64) -> Vec<(u64, u64)> {
+    if size <= 2 * ENDS + SAMPLES * SAMPLE {
+        return vec![(0, size)];
+    }
+    let step = (size - 2 * ENDS) / SAMPLES;
+    let middle = (0..SAMPLES).map(|i| (ENDS + i * step, SAMPLE));
+    std::iter::once((0, ENDS)).chain(middle).chain([(size - ENDS, ENDS)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Seek, SeekFrom, Write};
+
+    fn file_with(size: u64, at: Option<u64>) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.set_len(size).unwrap();
+        if let Some(at) = at {
+            file.seek(SeekFrom::Start(at)).unwrap();
+            file.write_all(b"x").unwrap();
+        }
+        file
+    }
+
+    #[test]
+    fn data_at_both_ends_and_in_small_devices_are_found() {
+        let (small, large) = (8 << 20, 1 << 30);
+        assert_eq!(scan(&file_with(small, None), small).unwrap(), None);
+        assert_eq!(scan(&file_with(small, Some(5_000_000)), small).unwrap(), Some(5_000_000));
+        for at in [0, 65_536, ENDS - 1, large - ENDS, large - 1] {
+            assert_eq!(scan(&file_with(large, Some(at)), large).unwrap(), Some(at));
+        }
+        assert_eq!(scan(&file_with(large, None), large).unwrap(), None);
+    }
+
+    #[test]
+    fn samples_stay_inside_the_device() {
+        for size in [0, 1, 4096, 25 << 20, (25 << 20) + 512, 1 << 30, 1 << 50] {
+            assert!(ranges(size).iter().all(|(start, length)| start + length <= size), "{size}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_block_device_is_told_apart() {
+        assert_eq!(describe("/dev/no/such/device").unwrap(), None);
+        assert!(describe("/etc/passwd").is_err());
+    }
+}

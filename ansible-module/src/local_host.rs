@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The engine's hands on this machine.
+
+use crate::stop::Stop;
+use crate::{block, child};
+use drbd_engine::host::{BlockDevice, Cmd, Host, HostError, Output};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// This machine.
+pub(crate) struct LocalHost {
+    started: Instant,
+    stop: Stop,
+}
+
+impl LocalHost {
+    pub(crate) fn new(stop: Stop) -> Self {
+        Self { started: Instant::now(), stop }
+    }
+}
+
+fn os(what: String) -> impl FnOnce(io::Error) -> HostError {
+    move |error| HostError::Os { what, reason: error.to_string() }
+}
+
+impl Host for LocalHost {
+    fn run(&self, cmd: &Cmd) -> Result<Output, HostError> {
+        child::run(cmd)
+    }
+
+    fn program(&self, name: &'static str) -> Option<String> {
+        child::find(name)
+    }
+
+    fn node_name(&self) -> Result<String, HostError> {
+        Ok(rustix::system::uname().nodename().to_string_lossy().into_owned())
+    }
+
+    fn read(&self, path: &str) -> Result<Option<String>, HostError> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(os(format!("read {path}"))(error)),
+        }
+    }
+
+    fn list(&self, dir: &str) -> Result<Vec<String>, HostError> {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(os(format!("list {dir}"))(error)),
+        };
+        let mut names: Vec<String> =
+            entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn write(&self, path: &str, content: &str, mode: u32) -> Result<(), HostError> {
+        write_atomically(Path::new(path), content.as_bytes(), mode).map_err(os(format!("write {path}")))
+    }
+
+    fn remove(&self, path: &str) -> Result<(), HostError> {
+        match fs::remove_file(path) {
+            Ok(()) => sync_parent(Path::new(path)).map_err(os(format!("remove {path}"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(os(format!("remove {path}"))(error)),
+        }
+    }
+
+    fn block_device(&self, path: &str) -> Result<Option<BlockDevice>, HostError> {
+        block::describe(path)
+    }
+
+    fn first_data(&self, path: &str) -> Result<Option<u64>, HostError> {
+        block::first_data(path)
+    }
+
+    fn checkpoint(&self) -> Result<(), HostError> {
+        match self.stop.requested() {
+            Some(by) => Err(HostError::Interrupted { by }),
+            None => Ok(()),
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn pause(&self, duration: Duration) {
+        let until = Instant::now() + duration;
+        while self.stop.requested().is_none() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(Duration::from_millis(100)));
+        }
+    }
+}
+
+/// Writes a file so that after a cut the old or the new content is there. The temporary name begins with a dot and
+/// does not end like a configuration file, so that no tool takes it for one.
+fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("file");
+    let dir = path.parent().unwrap_or_else(|| Path::new("/"));
+    fs::create_dir_all(dir)?;
+    let temporary = dir.join(format!(".{name}.drbd-host-{}", std::process::id()));
+    let written = write_new(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // Best effort: what is left is not read by anything.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    sync_parent(path)
+}
+
+fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    // A leftover of a run that was killed with the same process id.
+    let _ = fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_with_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/er/r0.res");
+        write_atomically(&path, b"one", 0o600).unwrap();
+        write_atomically(&path, b"two", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_old_file_and_no_rest() {
+        // /dev/full refuses every write; a file below a file refuses to be made.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r0.res");
+        write_atomically(&path, b"old", 0o600).unwrap();
+        assert!(write_atomically(&path.join("below"), b"new", 0o600).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
+}

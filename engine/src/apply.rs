@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Executes a plan, step by step, and stops at the first failure. No decision is taken here.
+
+use crate::host::{Cmd, Host, HostError, Output};
+use crate::observe::{self, ObserveError};
+use crate::ops::{self, Op};
+use crate::plan::Plan;
+use crate::record::{self, Phase, Record, VolumeRecord};
+use crate::tools::{blkid, drbdadm, mask_secrets};
+use drbd_schemas::VolumeNumber;
+use drbd_schemas::reply::{Action, ActionState};
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// A command ended otherwise than with exit 0.
+    #[error("{cmd}: {exit}: {said}", exit = output.exit, said = tail(&output.stderr, &output.stdout))]
+    Command {
+        /// The command.
+        cmd: Box<Cmd>,
+        /// What it left.
+        output: Box<Output>,
+    },
+    /// The host refused.
+    #[error("{0}")]
+    Host(#[from] HostError),
+    /// What was looked at afterwards could not be read.
+    #[error("{0}")]
+    Observe(#[from] ObserveError),
+    /// The command exited 0, and yet it is not so.
+    #[error("{0}")]
+    NoEffect(String),
+}
+
+/// The steps as actions of a reply, none of them done.
+pub fn actions(plan: &Plan) -> Vec<Action> {
+    let each = plan.steps.iter().enumerate();
+    each.map(|(i, planned)| Action {
+        seq: u32::try_from(i + 1).unwrap_or(u32::MAX),
+        step: planned.step.name().to_owned(),
+        summary: planned.step.to_string(),
+        why: planned.why.clone(),
+        consequence: planned.consequence.clone(),
+        risk: planned.step.risk(),
+        argv: ops::argv(&ops::of(&planned.step)),
+        ..Action::default()
+    })
+    .collect()
+}
+
+/// Runs the plan. Returns every action with what became of it, and the failure that ended the run, if any.
+pub fn run(host: &impl Host, resource: &str, plan: &Plan) -> (Vec<Action>, Option<StepError>) {
+    let mut actions = actions(plan);
+    let mut failure = None;
+    for (planned, action) in plan.steps.iter().zip(&mut actions) {
+        if failure.is_some() {
+            action.state = ActionState::Skipped;
+            continue;
+        }
+        let started = host.millis();
+        let result = host
+            .checkpoint()
+            .map_err(StepError::from)
+            .and_then(|()| ops::of(&planned.step).iter().try_for_each(|op| execute(host, resource, op)));
+        action.duration_ms = Some(host.millis().saturating_sub(started));
+        action.state = if result.is_ok() { ActionState::Done } else { ActionState::Failed };
+        if let Err(error) = result {
+            describe(action, &error);
+            failure = Some(error);
+        }
+    }
+    (actions, failure)
+}
+
+fn describe(action: &mut Action, error: &StepError) {
+    if let StepError::Command { output, .. } = error {
+        action.exit = Some(output.exit.to_string());
+        action.stderr_tail = Some(tail(&output.stderr, &output.stdout));
+    } else {
+        action.stderr_tail = Some(mask_secrets(&error.to_string()));
+    }
+}
+
+/// The last lines of what a command said, secrets masked.
+fn tail(stderr: &str, stdout: &str) -> String {
+    let said = if stderr.trim().is_empty() { stdout } else { stderr };
+    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(8)..).unwrap_or_default();
+    mask_secrets(&last.join("\n"))
+}
+
+fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
+    match op {
+        Op::Run(cmd) => {
+            let output = host.run(cmd)?;
+            if output.ok() {
+                return Ok(());
+            }
+            Err(StepError::Command { cmd: Box::new(cmd.clone()), output: Box::new(output) })
+        }
+        Op::Write { path, text, mode } => Ok(host.write(path, text, *mode)?),
+        Op::Remove(path) => Ok(host.remove(path)?),
+        Op::NoteCreating { volume, device, created_lv, created_blank } => {
+            let identity = match created_lv {
+                true => None,
+                false => host.block_device(device)?.map(|block| block.identity(device)),
+            };
+            let entry = VolumeRecord {
+                path: device.clone(),
+                identity,
+                phase: Phase::Creating,
+                created_lv: *created_lv,
+                created_blank: *created_blank,
+                metadata: None,
+            };
+            note(host, resource, *volume, entry)
+        }
+        Op::NoteMetadata { volume, device } => note_metadata(host, resource, *volume, device),
+        Op::NotePromotion(promoted) => {
+            let mut record: Record = observe::record(host, resource)?;
+            record.promoted_for_sync = *promoted;
+            Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
+        }
+        Op::ExpectSize { volume, kib } => expect_size(host, resource, *volume, *kib),
+        Op::ExpectNoLv { volume_group, name } => expect_no_lv(host, volume_group, name),
+    }
+}
+
+fn note(
+    host: &impl Host,
+    resource: &str,
+    volume: VolumeNumber,
+    entry: VolumeRecord,
+) -> Result<(), StepError> {
+    let mut record: Record = observe::record(host, resource)?;
+    record.volumes.insert(volume, entry);
+    Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
+}
+
+fn note_metadata(
+    host: &impl Host,
+    resource: &str,
+    volume: VolumeNumber,
+    device: &str,
+) -> Result<(), StepError> {
+    let output = host.run(&blkid::probe(device))?;
+    let probe = blkid::parse_probe(&output).map_err(ObserveError::from)?;
+    let uuid = match probe {
+        blkid::Probe::Found(found) => found.drbd_metadata().map(|(_, uuid)| uuid),
+        blkid::Probe::NothingKnown | blkid::Probe::Ambivalent => None,
+    };
+    let Some(uuid) = uuid else {
+        return Err(StepError::NoEffect(format!("{device} shows no DRBD metadata after they were written")));
+    };
+    let identity = host.block_device(device)?.map(|block| block.identity(device));
+    let record: Record = observe::record(host, resource)?;
+    let known =
+        record.volumes.get(&volume).filter(|known| known.identity.is_none() || known.identity == identity);
+    let entry = VolumeRecord {
+        path: device.to_owned(),
+        identity,
+        phase: Phase::Created,
+        created_lv: known.is_some_and(|known| known.created_lv),
+        created_blank: known.is_some_and(|known| known.created_blank),
+        metadata: Some(uuid),
+    };
+    note(host, resource, volume, entry)
+}
+
+fn expect_size(host: &impl Host, resource: &str, volume: VolumeNumber, kib: u64) -> Result<(), StepError> {
+    // `resize` exits 0 also when it did nothing (drbd9.md, "Size"): the size is the proof, not the code.
+    let drbd = observe::drbd(host)?;
+    let statuses = observe::statuses(host, &drbd)?;
+    let status = statuses.into_iter().find(|status| status.name == resource);
+    let device = status.and_then(|s| s.devices.into_iter().find(|device| device.volume == volume.get()));
+    let found = device.and_then(|device| device.size_kib).unwrap_or(0);
+    if found >= kib {
+        return Ok(());
+    }
+    Err(StepError::NoEffect(format!(
+        "resize exited 0, but {resource}/{volume} has {found} KiB and not {kib} KiB: a peer's backing device has not grown, or a peer is away"
+    )))
+}
+
+fn expect_no_lv(host: &impl Host, volume_group: &str, name: &str) -> Result<(), StepError> {
+    let report = observe::lvm_report(host, &observe::lvm_filter(host)?)?;
+    if report.lvs.iter().any(|lv| lv.vg == volume_group && lv.name == name) {
+        return Err(StepError::NoEffect(format!("logical volume {volume_group}/{name} is still there")));
+    }
+    Ok(())
+}
+
+impl StepError {
+    /// What the failure means, when a tool said it clearly, and what to do.
+    pub fn next_step(&self) -> String {
+        match self {
+            Self::Command { cmd, output } if cmd.program == drbdadm::PROGRAM => {
+                drbdadm::classify(output).map(|failure| failure.advice()).unwrap_or_default()
+            }
+            Self::Host(HostError::Interrupted { .. }) => "Run again; it goes on where it stopped.".to_owned(),
+            Self::Command { .. } | Self::Host(_) | Self::Observe(_) | Self::NoEffect(_) => {
+                "Remove the cause and run again; it goes on where it stopped.".to_owned()
+            }
+        }
+    }
+}

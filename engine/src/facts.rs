@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MPL-2.0
+//! From what was observed to facts that travel. Pure.
+
+use crate::content;
+use crate::observed::{Content, Device, Observed};
+use crate::record::{Record, VolumeRecord};
+use crate::res_file;
+use crate::tools::Family;
+use crate::tools::drbdsetup::{ConnectionStatus, DeviceStatus, ResourceStatus};
+use crate::tools::lvm::LvmReport;
+use drbd_schemas::facts::{
+    BackingFacts, ConfigFacts, ConnectionFacts, PeerVolumeFacts, ResourceFacts, RunningFacts, ThinPoolFacts,
+    VolumeFacts, VolumeGroupFacts,
+};
+use drbd_schemas::{Verdict, VolumeNumber};
+use std::collections::BTreeMap;
+
+/// What is known of one resource besides its devices.
+pub(crate) struct Sources<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) config: Option<&'a str>,
+    pub(crate) status: Option<&'a ResourceStatus>,
+    pub(crate) record: &'a Record,
+    /// Name of the one peer of an 8.4 resource, whose status does not name it.
+    pub(crate) only_peer: Option<&'a str>,
+}
+
+/// One backing device with its verdict and generation.
+pub(crate) struct Backing {
+    pub(crate) device: Device,
+    pub(crate) verdict: Verdict,
+    pub(crate) just_created: Option<bool>,
+}
+
+/// The facts of a resource as a converging run sees it.
+pub fn of_observed(name: &str, observed: &Observed, only_peer: Option<&str>) -> ResourceFacts {
+    let sources = Sources {
+        name,
+        config: observed.config.as_deref(),
+        status: observed.status.as_ref(),
+        record: &observed.record,
+        only_peer,
+    };
+    let family = observed.drbd.family().unwrap_or(Family::V9);
+    let backing = observed.devices.iter().map(|(number, device)| {
+        let tagged = observed.lvm.lvs.iter().any(|lv| {
+            device.path == format!("/dev/{}/{}", lv.vg, lv.name)
+                && lv.tags.iter().any(|t| t == crate::record::LV_TAG)
+        });
+        let record = observed.record.volumes.get(number);
+        let judged = content::judge(device, record, tagged, &observed.claims, family);
+        let just_created = match &device.content {
+            Content::Metadata(found) => Some(found.just_created),
+            _ => None,
+        };
+        (*number, Backing { device: device.clone(), verdict: judged.verdict, just_created })
+    });
+    resource(&sources, &backing.collect())
+}
+
+/// The facts of a resource.
+pub(crate) fn resource(sources: &Sources<'_>, backing: &BTreeMap<VolumeNumber, Backing>) -> ResourceFacts {
+    let mut volumes: BTreeMap<String, VolumeFacts> = BTreeMap::new();
+    for device in sources.status.iter().flat_map(|status| &status.devices) {
+        volumes.insert(device.volume.to_string(), running_volume(device));
+    }
+    for (number, found) in backing {
+        let volume = volumes.entry(number.to_string()).or_default();
+        volume.backing = Some(backing_facts(found, sources.record.volumes.get(number)));
+    }
+    ResourceFacts {
+        config: sources.config.map(|text| ConfigFacts {
+            path: res_file::path(sources.name),
+            ours: res_file::is_ours(text),
+            text: res_file::masked(text),
+        }),
+        running: sources.status.map(|status| running(status, sources.only_peer)),
+        volumes,
+        pending: Vec::new(),
+    }
+}
+
+fn running_volume(device: &DeviceStatus) -> VolumeFacts {
+    VolumeFacts {
+        minor: Some(device.minor),
+        disk: Some(device.disk_state.to_string()),
+        size_bytes: device.size_kib.map(|kib| kib * 1024),
+        open: device.open,
+        quorum: device.quorum,
+        backing: None,
+    }
+}
+
+fn backing_facts(found: &Backing, record: Option<&VolumeRecord>) -> BackingFacts {
+    let identity = found.device.identity();
+    let same = record.filter(|record| record.identity.is_some() && record.identity == identity);
+    let never_used = found.just_created == Some(true);
+    let blank =
+        same.is_some_and(|record| record.created_blank) && never_used && found.verdict == Verdict::Ours;
+    BackingFacts {
+        path: found.device.path.clone(),
+        size_bytes: found.device.block.as_ref().map(|block| block.size_bytes),
+        verdict: found.verdict.clone(),
+        just_created: found.just_created,
+        blank_proof: blank.then(|| {
+            let name = identity.as_deref().unwrap_or_default();
+            format!("{name} was created empty by drbd-host in a thin pool that zeroes, and never used")
+        }),
+        identity,
+    }
+}
+
+fn running(status: &ResourceStatus, only_peer: Option<&str>) -> RunningFacts {
+    let connections = status.connections.iter().map(|connection| {
+        let name = connection.name.clone().or_else(|| only_peer.map(str::to_owned));
+        (name.unwrap_or_else(|| "peer".to_owned()), connection_facts(connection))
+    });
+    RunningFacts {
+        role: status.role.to_string(),
+        suspended: !status.suspended.is_empty(),
+        node_id: status.node_id,
+        connections: connections.collect(),
+    }
+}
+
+fn connection_facts(connection: &ConnectionStatus) -> ConnectionFacts {
+    let volumes = connection.peer_devices.iter().map(|peer| {
+        let facts = PeerVolumeFacts {
+            replication: peer.replication_state.to_string(),
+            disk: peer.peer_disk_state.to_string(),
+            out_of_sync_bytes: peer.out_of_sync_kib.map(|kib| kib * 1024),
+            done_percent: peer.done.map(|done| f64::from(done.hundredths()) / 100.0),
+        };
+        (peer.volume.to_string(), facts)
+    });
+    ConnectionFacts {
+        connection: connection.connection_state.to_string(),
+        role: connection.peer_role.to_string(),
+        volumes: volumes.collect(),
+    }
+}
+
+/// Volume groups by name.
+pub(crate) fn volume_groups(report: &LvmReport) -> BTreeMap<String, VolumeGroupFacts> {
+    let groups = report.vgs.iter().map(|vg| {
+        let pools = report.lvs.iter().filter(|lv| lv.vg == vg.name && lv.attr.is_thin_pool()).map(|lv| {
+            let facts = ThinPoolFacts {
+                size_bytes: lv.size_bytes,
+                data_percent: lv.data_percent.map(|percent| f64::from(percent.hundredths()) / 100.0),
+                zeroing: lv.attr.zeroes(),
+            };
+            (lv.name.clone(), facts)
+        });
+        let disks = report
+            .pvs
+            .iter()
+            .filter(|pv| pv.vg.as_deref() == Some(vg.name.as_str()))
+            .map(|pv| pv.device.clone());
+        let facts = VolumeGroupFacts {
+            uuid: vg.uuid.clone(),
+            size_bytes: vg.size_bytes,
+            free_bytes: vg.free_bytes,
+            disks: disks.collect(),
+            thin_pools: pools.collect(),
+        };
+        (vg.name.clone(), facts)
+    });
+    groups.collect()
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `drbd_info`: the facts of a host. Reads only, and in bulk: a host with a hundred running volumes costs the same
+//! handful of commands as one with none.
+
+use crate::content;
+use crate::facts::{self, Backing, Sources};
+use crate::host::Host;
+use crate::observe;
+use crate::observed::{Claim, Content, Device};
+use crate::record::{self, Record};
+use crate::res_file;
+use crate::run::{Mode, RunError, blank_reply};
+use crate::tools::drbdadm::{self, AdjustCommand, AdjustStep, PeerRef};
+use crate::tools::drbdmeta;
+use crate::tools::drbdsetup::{DiskState, ResourceStatus, RunningDisk, RunningResource};
+use crate::tools::lvm::LvmReport;
+use crate::tools::{Family, mask_secrets};
+use drbd_schemas::VolumeNumber;
+use drbd_schemas::args::{InfoArgs, Module};
+use drbd_schemas::facts::{self as words, HostFacts, ResourceFacts};
+use drbd_schemas::reply::Reply;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Runs `drbd_info`.
+pub fn info(host: &impl Host, args: &InfoArgs, mode: Mode) -> Reply {
+    let reply = blank_reply(host, Module::DrbdInfo, mode);
+    let names: Vec<&str> = args.names.iter().map(drbd_schemas::ResourceName::as_str).collect();
+    match host_facts(host, &names) {
+        Ok(facts) => {
+            let count = facts.resources.len();
+            Reply { msg: format!("{}: {count} resources.", facts.node), facts: Some(facts), ..reply }
+        }
+        Err(error) => error.into_reply(reply),
+    }
+}
+
+/// Everything that was read, before it is arranged by resource.
+struct Reading {
+    node: String,
+    family: Option<Family>,
+    statuses: Vec<ResourceStatus>,
+    running: Vec<RunningResource>,
+    /// File, text.
+    files: Vec<(String, String)>,
+    claims: Vec<Claim>,
+    records: BTreeMap<String, Record>,
+    pending: Vec<AdjustStep>,
+    lvm: LvmReport,
+}
+
+/// Takes the facts of a host; of these resources only, or of all when none is named.
+pub(crate) fn host_facts(host: &impl Host, names: &[&str]) -> Result<HostFacts, RunError> {
+    let mut drbd = observe::drbd(host)?;
+    let statuses = observe::statuses(host, &drbd)?;
+    let running = if statuses.is_empty() { Vec::new() } else { observe::show(host)? };
+    let node = host.node_name()?;
+    let files = files(host)?;
+    let claims = files.iter().flat_map(|(path, text)| observe::claims_in_text(text, path, &node)).collect();
+    let (pending, config_error) = pending(host, &drbd, !files.is_empty())?;
+    let lvm = observe::lvm_report(host, &observe::lvm_filter(host)?)?;
+    if drbd.utils.is_some() {
+        let output = host.run(&drbdadm::versions())?;
+        drbd.utils = Some(drbdadm::parse_versions(&output).map_err(observe::ObserveError::from)?.utils);
+    }
+    let records = records(host)?;
+    let family = drbd.family();
+    let reading = Reading { node, family, statuses, running, files, claims, records, pending, lvm };
+    let mut resources = BTreeMap::new();
+    for name in reading.names().into_iter().filter(|name| names.is_empty() || names.contains(&name.as_str()))
+    {
+        let facts = reading.resource(host, &name)?;
+        resources.insert(name, facts);
+    }
+    Ok(HostFacts {
+        schema: words::SCHEMA.to_owned(),
+        kernel: host.read("/proc/sys/kernel/osrelease")?.unwrap_or_default().trim().to_owned(),
+        drbd,
+        config_error,
+        resources,
+        volume_groups: facts::volume_groups(&reading.lvm),
+        ports_in_use: reading.ports(),
+        minors_in_use: reading.minors(),
+        drbd_host: env!("CARGO_PKG_VERSION").to_owned(),
+        node: reading.node,
+    })
+}
+
+fn files(host: &impl Host) -> Result<Vec<(String, String)>, RunError> {
+    let mut files = Vec::new();
+    for name in
+        host.list("/etc/drbd.d")?.into_iter().filter(|name| name.ends_with(".res") && !name.starts_with('.'))
+    {
+        let path = format!("/etc/drbd.d/{name}");
+        let text = host.read(&path)?.unwrap_or_default();
+        files.push((path, text));
+    }
+    Ok(files)
+}
+
+fn records(host: &impl Host) -> Result<BTreeMap<String, Record>, RunError> {
+    let mut records = BTreeMap::new();
+    for file in host.list(record::DIR)? {
+        if let Some(name) = file.strip_suffix(".json").filter(|name| !name.starts_with('.')) {
+            records.insert(name.to_owned(), observe::record(host, name)?);
+        }
+    }
+    Ok(records)
+}
+
+/// What `adjust` would do for all resources, in one command; or why the configuration cannot be read.
+fn pending(
+    host: &impl Host,
+    drbd: &words::DrbdFacts,
+    any_file: bool,
+) -> Result<(Vec<AdjustStep>, Option<String>), RunError> {
+    // Without a loaded module everything would be pending, and asking would load it.
+    if drbd.utils.is_none() || drbd.family().is_none() || !any_file {
+        return Ok((Vec::new(), None));
+    }
+    let output = host.run(&observe::for_family(drbdadm::adjust_dry_run("all"), drbd))?;
+    if output.ok() {
+        let steps = drbdadm::parse_adjust_dry_run(&output).map_err(observe::ObserveError::from)?;
+        return Ok((steps, None));
+    }
+    let failure = drbdadm::classify(&output).map(|failure| mask_secrets(&failure.to_string()));
+    Ok((Vec::new(), failure))
+}
+
+impl Reading {
+    fn names(&self) -> BTreeSet<String> {
+        let in_files = self.claims.iter().map(|claim| claim.resource.clone());
+        let up = self.statuses.iter().map(|status| status.name.clone());
+        in_files.chain(up).chain(self.records.keys().cloned()).collect()
+    }
+
+    fn ports(&self) -> Vec<u16> {
+        let paths = self.running.iter().flat_map(|r| &r.connections).flat_map(|c| &c.paths);
+        let running = paths.filter_map(|path| path.local.rsplit_once(':')?.1.parse().ok());
+        let all: BTreeSet<u16> =
+            self.claims.iter().flat_map(|claim| claim.ports.clone()).chain(running).collect();
+        all.into_iter().collect()
+    }
+
+    fn minors(&self) -> Vec<u32> {
+        let running = self.statuses.iter().flat_map(|status| &status.devices).map(|device| device.minor);
+        let all: BTreeSet<u32> =
+            self.claims.iter().flat_map(|claim| claim.minors.clone()).chain(running).collect();
+        all.into_iter().collect()
+    }
+
+    fn resource(&self, host: &impl Host, name: &str) -> Result<ResourceFacts, RunError> {
+        let no_record = Record::default();
+        let own_path = res_file::path(name);
+        let place = self
+            .claims
+            .iter()
+            .find(|claim| claim.resource == name)
+            .map_or(own_path.as_str(), |c| c.place.as_str());
+        let config = self.files.iter().find(|(path, _)| path == place).map(|(_, text)| text.as_str());
+        let peer = config.and_then(|text| observe::peers_in_text(text, &self.node).into_iter().next());
+        let sources = Sources {
+            name,
+            config,
+            status: self.statuses.iter().find(|status| status.name == name),
+            record: self.records.get(name).unwrap_or(&no_record),
+            only_peer: peer.as_deref(),
+        };
+        let backing = self.backing(host, name, &sources)?;
+        let mut facts = facts::resource(&sources, &backing);
+        if let Some(config) = &mut facts.config {
+            place.clone_into(&mut config.path);
+        }
+        facts.pending = self.pending_of(name, &sources);
+        Ok(facts)
+    }
+
+    /// Backing devices: those that run, those in the file, and those that were made.
+    fn backing(
+        &self,
+        host: &impl Host,
+        name: &str,
+        sources: &Sources<'_>,
+    ) -> Result<BTreeMap<VolumeNumber, Backing>, RunError> {
+        let mut found = BTreeMap::new();
+        let claimed = self.claims.iter().find(|claim| claim.resource == name);
+        for number in self.volume_numbers(name, sources.record) {
+            let attached = self.attached(name, number);
+            let (minor, in_file) =
+                claimed.and_then(|c| c.volumes.get(&number.get()).cloned()).unwrap_or_default();
+            let recorded = sources.record.volumes.get(&number).map(|volume| volume.path.clone());
+            let Some(path) = attached.clone().or(in_file).or(recorded) else { continue };
+            let device = self.device(host, path, attached.is_some(), minor)?;
+            let just_created = self.just_created(host, sources, number, &device)?;
+            let verdict = self.verdict(name, number, &device, sources.record);
+            found.insert(number, Backing { device, verdict, just_created });
+        }
+        Ok(found)
+    }
+
+    fn volume_numbers(&self, name: &str, record: &Record) -> BTreeSet<VolumeNumber> {
+        let claimed =
+            self.claims.iter().filter(|claim| claim.resource == name).flat_map(|claim| claim.volumes.keys());
+        let running = self.statuses.iter().filter(|status| status.name == name).flat_map(|s| &s.devices);
+        let numbers = claimed.copied().chain(running.map(|device| device.volume));
+        numbers
+            .filter_map(|n| VolumeNumber::new(u64::from(n)).ok())
+            .chain(record.volumes.keys().copied())
+            .collect()
+    }
+
+    fn attached(&self, name: &str, number: VolumeNumber) -> Option<String> {
+        let running = self.running.iter().find(|running| running.name == name)?;
+        let volume = running.volumes.iter().find(|volume| volume.volume == number.get())?;
+        match &volume.disk {
+            RunningDisk::Attached { device, .. } => Some(device.clone()),
+            RunningDisk::Client | RunningDisk::Detached => None,
+        }
+    }
+
+    fn device(
+        &self,
+        host: &impl Host,
+        path: String,
+        attached: bool,
+        minor: Option<u32>,
+    ) -> Result<Device, RunError> {
+        let Some(block) = host.block_device(&path)? else {
+            return Ok(Device { path, block: None, content: Content::NoDevice, in_use: None });
+        };
+        if attached {
+            return Ok(Device { path, block: Some(block), content: Content::AttachedHere, in_use: None });
+        }
+        let in_use = observe::device_user(host, &block)?;
+        let content = match (&in_use, self.family) {
+            (None, Some(family)) => observe::device_content(host, &path, &block, minor, family)?,
+            (None, None) => Content::Unreadable("there is no DRBD that could tell".to_owned()),
+            (Some(_), _) => Content::Unreadable("it is in use".to_owned()),
+        };
+        Ok(Device { path, block: Some(block), content, in_use })
+    }
+
+    /// Only a disk that never became valid can be just created; for the others no command is spent.
+    fn just_created(
+        &self,
+        host: &impl Host,
+        sources: &Sources<'_>,
+        number: VolumeNumber,
+        device: &Device,
+    ) -> Result<Option<bool>, RunError> {
+        if let Content::Metadata(found) = &device.content {
+            return Ok(Some(found.just_created));
+        }
+        let devices = sources.status.map(|status| status.devices.as_slice()).unwrap_or_default();
+        let state = devices.iter().find(|d| d.volume == number.get()).map(|d| &d.disk_state);
+        match state {
+            Some(DiskState::Inconsistent) => {
+                let output = host.run(&drbdadm::get_gi(sources.name, number.get()))?;
+                let gi = drbdadm::parse_get_gi(&output).map_err(observe::ObserveError::from)?;
+                Ok(gi.first().map(|_| gi.iter().all(drbdmeta::GenerationId::is_just_created)))
+            }
+            Some(_) => Ok(Some(false)),
+            None => Ok(None),
+        }
+    }
+
+    fn verdict(
+        &self,
+        name: &str,
+        number: VolumeNumber,
+        device: &Device,
+        record: &Record,
+    ) -> drbd_schemas::Verdict {
+        let tagged = self.lvm.lvs.iter().any(|lv| {
+            device.path == format!("/dev/{}/{}", lv.vg, lv.name)
+                && lv.tags.iter().any(|tag| tag == record::LV_TAG)
+        });
+        let others: Vec<Claim> = self.claims.iter().filter(|claim| claim.resource != name).cloned().collect();
+        let family = self.family.unwrap_or(Family::V9);
+        content::judge(device, record.volumes.get(&number), tagged, &others, family).verdict
+    }
+
+    fn pending_of(&self, name: &str, sources: &Sources<'_>) -> Vec<String> {
+        let claimed =
+            self.claims.iter().filter(|claim| claim.resource == name).flat_map(|claim| claim.minors.clone());
+        let running = sources.status.iter().flat_map(|status| &status.devices).map(|device| device.minor);
+        let minors: BTreeSet<u32> = claimed.chain(running).collect();
+        let locals: Vec<String> = self
+            .running
+            .iter()
+            .filter(|running| running.name == name)
+            .flat_map(|running| &running.connections)
+            .flat_map(|connection| &connection.paths)
+            .map(|path| path.local.replacen(' ', ":", 1))
+            .collect();
+        let concerns = |step: &AdjustStep| match about(&step.command) {
+            About::Resource(resource) => resource == name,
+            About::Minor(minor) => minors.contains(&minor),
+            About::Local(local) => locals.iter().any(|own| own == local),
+            About::Nobody => false,
+        };
+        self.pending.iter().filter(|step| concerns(step)).map(|step| step.text.clone()).collect()
+    }
+}
+
+enum About<'a> {
+    Resource(&'a str),
+    Minor(u32),
+    Local(&'a str),
+    Nobody,
+}
+
+fn about(command: &AdjustCommand) -> About<'_> {
+    match command {
+        AdjustCommand::NewResource { resource, .. }
+        | AdjustCommand::NewMinor { resource, .. }
+        | AdjustCommand::NewPeer { resource, .. }
+        | AdjustCommand::NewPath { resource, .. }
+        | AdjustCommand::DelPath { resource, .. }
+        | AdjustCommand::DelPeer { resource, .. }
+        | AdjustCommand::Connect { resource, .. }
+        | AdjustCommand::ResourceOptions { resource, .. }
+        | AdjustCommand::PeerDeviceOptions { resource, .. }
+        | AdjustCommand::Down { resource } => About::Resource(resource),
+        AdjustCommand::RepairMd { minor, .. }
+        | AdjustCommand::ApplyAl { minor, .. }
+        | AdjustCommand::Attach { minor, .. }
+        | AdjustCommand::Detach { minor, .. }
+        | AdjustCommand::DelMinor { minor }
+        | AdjustCommand::DiskOptions { minor, .. }
+        | AdjustCommand::Resize { minor, .. }
+        | AdjustCommand::CheckResize { minor } => About::Minor(*minor),
+        AdjustCommand::Disconnect { peer } | AdjustCommand::NetOptions { peer, .. } => match peer {
+            PeerRef::NodeId { resource, .. } => About::Resource(resource),
+            PeerRef::Addresses { local, .. } => About::Local(local),
+        },
+        AdjustCommand::Unrecognised(_) => About::Nobody,
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Looks at a host. Reads only, except for one scratch directory on `/run` in which the declared configuration is
+//! staged for `drbdadm` to parse. Nothing is decided here.
+//!
+//! Every command counts: a run that finds nothing to do should cost a few of them, whatever is declared.
+
+mod claims;
+mod devices;
+mod staging;
+
+pub(crate) use claims::{in_text as claims_in_text, others as claims_of_others, peers as peers_in_text};
+pub(crate) use devices::{content as device_content, user as device_user};
+
+use crate::host::{Cmd, Host, HostError};
+use crate::observed::{DryRun, Observed};
+use crate::record::{self, Record};
+use crate::res_file;
+use crate::tools::drbdsetup::{self, ResourceStatus, RunningResource};
+use crate::tools::lvm::{self, Filter, LvmReport};
+use crate::tools::{Family, ToolError, modinfo};
+use drbd_schemas::facts::DrbdFacts;
+use drbd_schemas::{Resource, Storage};
+use std::collections::BTreeMap;
+
+/// Why a host could not be observed. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObserveError {
+    /// The host refused.
+    #[error("{0}")]
+    Host(#[from] HostError),
+    /// A tool answered in a way that is not understood.
+    #[error("{0}")]
+    Tool(#[from] ToolError),
+    /// Our own record cannot be read.
+    #[error("{path} cannot be read: {reason}")]
+    Record {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Observes what a declaration is about.
+pub fn resource(host: &impl Host, declared: &Resource) -> Result<Observed, ObserveError> {
+    let mut observed = by_name(host, declared.name().as_str())?;
+    let node = declared.nodes.get_key_value(observed.node.as_str());
+    let Some(family) = observed.drbd.family().filter(|_| observed.drbd.utils.is_some()) else {
+        return Ok(observed);
+    };
+    let Some((name, node)) = node else { return Ok(observed) };
+    if matches!(node.storage, Storage::LvmThin { .. } | Storage::Lvm { .. }) {
+        observed.lvm = lvm_report(host, &lvm_filter(host)?)?;
+    }
+    for (number, volume) in &declared.volumes {
+        if let Some(path) = declared.backing_path(name, *number) {
+            let device = devices::observe(host, &observed, *number, path, Some(volume.minor.get()), family)?;
+            observed.devices.insert(*number, device);
+        }
+    }
+    if declared.unsupported_by(family).is_empty() {
+        let text = res_file::render(declared, family, res_file::Secrets::Written);
+        observed.dry_run = staging::dry_run(host, &observed, declared.name().as_str(), &text)?;
+    }
+    Ok(observed)
+}
+
+/// Observes what there is of a resource, knowing only its name.
+pub fn by_name(host: &impl Host, name: &str) -> Result<Observed, ObserveError> {
+    let drbd = drbd(host)?;
+    let statuses = statuses(host, &drbd)?;
+    let (own, others): (Vec<_>, Vec<_>) = statuses.into_iter().partition(|status| status.name == name);
+    let running =
+        if own.is_empty() { None } else { show(host)?.into_iter().find(|running| running.name == name) };
+    Ok(Observed {
+        node: host.node_name()?,
+        drbd,
+        record: record(host, name)?,
+        config: host.read(&res_file::path(name))?,
+        claims: claims_of_others(host, name, &others)?,
+        status: own.into_iter().next(),
+        running,
+        devices: BTreeMap::new(),
+        lvm: LvmReport::default(),
+        dry_run: DryRun::NotAsked,
+    })
+}
+
+/// Observes what is to be removed or brought up: the record's devices, and the file that is there.
+pub fn existing(host: &impl Host, name: &str) -> Result<Observed, ObserveError> {
+    let mut observed = by_name(host, name)?;
+    if observed.record.volumes.values().any(|volume| volume.created_lv) {
+        observed.lvm = lvm_report(host, &lvm_filter(host)?)?;
+    }
+    let family = observed.drbd.family().unwrap_or(Family::V9);
+    for (number, volume) in observed.record.volumes.clone() {
+        let device = devices::observe(host, &observed, number, volume.path, None, family)?;
+        observed.devices.insert(number, device);
+    }
+    if let Some(text) =
+        observed.config.clone().filter(|_| observed.drbd.utils.is_some() && observed.drbd.family().is_some())
+    {
+        observed.dry_run = staging::dry_run(host, &observed, name, &text)?;
+    }
+    Ok(observed)
+}
+
+/// The DRBD of a host, without loading anything.
+pub fn drbd(host: &impl Host) -> Result<DrbdFacts, ObserveError> {
+    let module = host.read("/sys/module/drbd/version")?.map(|text| text.trim().to_owned());
+    let loadable = match module {
+        Some(_) => None,
+        None => modinfo::parse_version(&host.run(&modinfo::version("drbd"))?)?,
+    };
+    let utils = host.program("drbdadm").filter(|_| host.program("drbdsetup").is_some());
+    Ok(DrbdFacts { module, loadable, utils })
+}
+
+/// The state of every resource in the kernel; none while the module is not loaded (asking would load it).
+pub fn statuses(host: &impl Host, drbd: &DrbdFacts) -> Result<Vec<ResourceStatus>, ObserveError> {
+    let family = drbd.module.as_deref().and_then(Family::of_version).filter(|_| drbd.utils.is_some());
+    let Some(family) = family else { return Ok(Vec::new()) };
+    Ok(drbdsetup::parse_status(family, &host.run(&drbdsetup::status(family))?)?)
+}
+
+pub(crate) fn show(host: &impl Host) -> Result<Vec<RunningResource>, ObserveError> {
+    Ok(drbdsetup::parse_show(&host.run(&drbdsetup::show())?)?)
+}
+
+pub(crate) fn record(host: &impl Host, name: &str) -> Result<Record, ObserveError> {
+    let path = record::path(name);
+    match host.read(&path)? {
+        None => Ok(Record::default()),
+        Some(text) => {
+            Record::parse(&text).map_err(|error| ObserveError::Record { path, reason: error.to_string() })
+        }
+    }
+}
+
+/// What LVM must not open, with the host's own filter behind it. The host's is asked for only where its configuration
+/// sets one, because asking costs as much as the report itself.
+pub fn lvm_filter(host: &impl Host) -> Result<Filter, ObserveError> {
+    for file in ["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"] {
+        let text = host.read(file)?.unwrap_or_default();
+        let sets_one = |line: &str| {
+            let line = line.trim_start();
+            line.starts_with("filter") || line.starts_with("devices/filter")
+        };
+        if text.lines().any(sets_one) {
+            return Ok(Filter::before(lvm::parse_filter(&host.run(&lvm::filter())?)?));
+        }
+    }
+    Ok(Filter::default())
+}
+
+/// LVM's report; an empty one where LVM is not installed.
+pub fn lvm_report(host: &impl Host, filter: &Filter) -> Result<LvmReport, ObserveError> {
+    if host.program(lvm::PROGRAM).is_none() {
+        return Ok(LvmReport::default());
+    }
+    Ok(lvm::parse_report(&host.run(&lvm::report(filter))?)?)
+}
+
+/// `drbdadm` must speak the family of the module that will be loaded, not the one it guesses without a module.
+pub(crate) fn for_family(cmd: Cmd, drbd: &DrbdFacts) -> Cmd {
+    match (&drbd.module, &drbd.loadable) {
+        (None, Some(version)) => cmd.env("DRBD_DRIVER_VERSION_OVERRIDE", version.clone()),
+        _ => cmd,
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What was observed of one resource on one host: the planner's second input. Plain values, no `Default` for what must
+//! have been looked at.
+
+use crate::host::BlockDevice;
+use crate::record::Record;
+use crate::tools::drbdadm::AdjustStep;
+use crate::tools::drbdsetup::{ResourceStatus, RunningResource};
+use crate::tools::lvm::LvmReport;
+use drbd_schemas::VolumeNumber;
+use drbd_schemas::facts::DrbdFacts;
+use std::collections::BTreeMap;
+
+/// One resource on one host.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// What `uname -n` prints.
+    pub node: String,
+    /// The DRBD that is there.
+    pub drbd: DrbdFacts,
+    /// What this host remembers to have made.
+    pub record: Record,
+    /// The text of `/etc/drbd.d/<name>.res`.
+    pub config: Option<String>,
+    /// What other files and other running resources claim.
+    pub claims: Vec<Claim>,
+    /// The resource's state in the kernel.
+    pub status: Option<ResourceStatus>,
+    /// The configuration that the kernel runs.
+    pub running: Option<RunningResource>,
+    /// Backing devices.
+    pub devices: BTreeMap<VolumeNumber, Device>,
+    /// LVM, where the declaration needs it.
+    pub lvm: LvmReport,
+    /// What `drbdadm adjust` would do with the declared configuration.
+    pub dry_run: DryRun,
+}
+
+impl Observed {
+    /// A volume's device status in the kernel.
+    pub fn device_status(&self, number: VolumeNumber) -> Option<&crate::tools::drbdsetup::DeviceStatus> {
+        self.status.as_ref()?.devices.iter().find(|device| device.volume == number.get())
+    }
+}
+
+/// What something else on this host claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Name of the resource.
+    pub resource: String,
+    /// Where that stands: a file, or "the kernel".
+    pub place: String,
+    /// Minors.
+    pub minors: Vec<u32>,
+    /// TCP ports of this host.
+    pub ports: Vec<u16>,
+    /// Backing disks.
+    pub disks: Vec<String>,
+    /// Volumes with their minor and backing disk, as far as the file says them.
+    pub volumes: BTreeMap<u16, (Option<u32>, Option<String>)>,
+}
+
+/// A backing device as found.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its path in the configuration.
+    pub path: String,
+    /// The kernel's description; `None` when there is none.
+    pub block: Option<BlockDevice>,
+    /// What it holds.
+    pub content: Content,
+    /// Who uses it, if not this resource: `mounted on /srv`.
+    pub in_use: Option<String>,
+}
+
+impl Device {
+    /// Its identity, if it exists.
+    pub fn identity(&self) -> Option<String> {
+        self.block.as_ref().map(|block| block.identity(&self.path))
+    }
+}
+
+/// The content of a device, as far as it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// There is no device.
+    NoDevice,
+    /// The kernel runs this resource's volume on it.
+    AttachedHere,
+    /// DRBD metadata.
+    Metadata(Metadata),
+    /// A signature of something else: `ext4 file system, label "data"`.
+    Signature(String),
+    /// No signature, but data at this offset.
+    Data {
+        /// Offset of the first byte found that is not zero.
+        offset: u64,
+    },
+    /// No signature, zeroes wherever it was looked at.
+    Zeroes,
+    /// No metadata at the end, but DRBD noted where they were before the device grew
+    /// (`/var/lib/drbd/drbd-minor-N.lkbd`): the next attach moves them (drbd84.md section 12.2).
+    MovedMetadata,
+    /// It could not be read.
+    Unreadable(String),
+}
+
+/// DRBD metadata found on a device that is not attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// `v08`, `v09`.
+    pub format: String,
+    /// DRBD's device UUID.
+    pub device_uuid: String,
+    /// No data generation ever began on them (GI 0000000000000004).
+    pub just_created: bool,
+}
+
+/// The answer of `drbdadm -d adjust` with the declared configuration staged beside the existing files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DryRun {
+    /// It parsed, and these commands would run.
+    Steps(Vec<AdjustStep>),
+    /// It could not be asked (no drbd-utils, no module, or not needed for this state).
+    NotAsked,
+    /// `drbdadm` refused the configuration.
+    Refused {
+        /// The file that it blames, unless that is the declared one.
+        foreign_file: Option<String>,
+        /// Its words.
+        message: String,
+    },
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MPL-2.0
+//! From steps to operations: the one place that knows which commands a step needs. Pure, so that check mode can print
+//! the argument vectors of the real run.
+
+use crate::host::Cmd;
+use crate::record::LV_TAG;
+use crate::step::{CreateLv, CreateMetadata, Step};
+use crate::tools::drbdadm::Overwrite;
+use crate::tools::{drbdadm, drbdmeta, drbdsetup, lvm, modinfo, wipefs};
+use drbd_schemas::VolumeNumber;
+use std::time::Duration;
+
+/// One thing to do, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Run a command; anything but exit 0 is a failure.
+    Run(Cmd),
+    /// Write a file.
+    Write {
+        /// Where.
+        path: String,
+        /// Its text.
+        text: String,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Remove a file.
+    Remove(String),
+    /// Note in the record that a volume is about to be made.
+    NoteCreating {
+        /// The volume.
+        volume: VolumeNumber,
+        /// Its device.
+        device: String,
+        /// The device is a logical volume of our making.
+        created_lv: bool,
+        /// That volume reads as zeroes.
+        created_blank: bool,
+    },
+    /// Read the metadata's identity from the device and note it in the record.
+    NoteMetadata {
+        /// The volume.
+        volume: VolumeNumber,
+        /// Its device.
+        device: String,
+    },
+    /// Note in the record that this host is, or is no longer, Primary only to start the first synchronisation.
+    NotePromotion(bool),
+    /// Check that a volume's device now has at least this size.
+    ExpectSize {
+        /// The volume.
+        volume: VolumeNumber,
+        /// In KiB.
+        kib: u64,
+    },
+    /// Check that a logical volume is gone.
+    ExpectNoLv {
+        /// The volume group.
+        volume_group: String,
+        /// The logical volume.
+        name: String,
+    },
+}
+
+/// The operations of a step.
+pub fn of(step: &Step) -> Vec<Op> {
+    match step {
+        Step::LoadModule { .. } => vec![run(modinfo::load("drbd"))],
+        Step::CreateLv(lv) => create_lv(lv),
+        Step::WriteConfig { path, text } => {
+            vec![Op::Write { path: path.clone(), text: text.clone(), mode: 0o600 }]
+        }
+        Step::WipeContent { device, .. } => vec![run(wipefs::wipe_all(device))],
+        Step::CreateMetadata(md) => create_metadata(md),
+        Step::AdoptMetadata { volume, device, .. } => {
+            vec![Op::NoteMetadata { volume: *volume, device: device.clone() }]
+        }
+        Step::Adjust { resource, .. } => vec![run(drbdadm::adjust(resource))],
+        Step::ExtendLv { volume_group, name, to_kib, filter, .. } => {
+            vec![run(lvm::extend(filter, volume_group, name, *to_kib))]
+        }
+        Step::Resize { resource, volume, to_bytes, .. } => vec![
+            run(drbdadm::resize(resource, volume.get(), false)),
+            Op::ExpectSize { volume: *volume, kib: to_bytes / 1024 },
+        ],
+        Step::Down { resource, has_file: true } => vec![run(drbdadm::down(resource))],
+        Step::Down { resource, has_file: false } => vec![run(drbdsetup::down(resource))],
+        Step::RemoveConfig { path } => vec![Op::Remove(path.clone())],
+        Step::RemoveLv { volume_group, name, uuid, filter, .. }
+        | Step::RemoveThinPool { volume_group, name, uuid, filter } => vec![
+            run(lvm::remove(filter, volume_group, name, uuid)),
+            Op::ExpectNoLv { volume_group: volume_group.clone(), name: name.clone() },
+        ],
+        Step::WipeMetadata { device, minor, family, .. } => {
+            vec![run(drbdmeta::wipe_md(*family, *minor, device))]
+        }
+        Step::ForgetRecord { resource } => vec![Op::Remove(crate::record::path(resource))],
+        Step::SkipInitialSync { cmd, .. } => vec![run(cmd.clone())],
+        Step::StartInitialSync { promote, demote, .. } => {
+            vec![Op::NotePromotion(true), run(promote.clone()), run(demote.clone()), Op::NotePromotion(false)]
+        }
+        Step::GiveRoleBack { demote } => vec![run(demote.clone()), Op::NotePromotion(false)],
+        Step::CreatePv { disk, filter } => vec![run(lvm::create_physical_volume(filter, disk))],
+        Step::CreateVg { name, disks, filter } => vec![run(lvm::create_volume_group(filter, name, disks))],
+        Step::ExtendVg { name, disk, filter } => vec![run(lvm::extend_volume_group(filter, name, disk))],
+        Step::CreateThinPool { volume_group, name, filter } => {
+            vec![run(lvm::create_thin_pool(filter, volume_group, name))]
+        }
+        Step::RemoveVg { name, filter } => vec![run(lvm::remove_volume_group(filter, name))],
+        Step::RemovePv { disk, filter } => vec![run(lvm::remove_physical_volume(filter, disk))],
+    }
+}
+
+/// Longer than any of these commands takes on a healthy host; a hanging one must not hold the lock for ever.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn run(cmd: Cmd) -> Op {
+    Op::Run(cmd.within(PATIENCE))
+}
+
+fn create_lv(lv: &CreateLv) -> Vec<Op> {
+    let device = format!("/dev/{}/{}", lv.volume_group, lv.name);
+    let cmd = match &lv.thin_pool {
+        Some(pool) => lvm::create_thin(&lv.filter, &lv.volume_group, pool, &lv.name, lv.size_kib, LV_TAG),
+        None => lvm::create_thick(&lv.filter, &lv.volume_group, &lv.name, lv.size_kib, LV_TAG),
+    };
+    // The note comes first: after a cut in between, the next run knows whose volume it finds.
+    let note =
+        Op::NoteCreating { volume: lv.volume, device, created_lv: true, created_blank: lv.reads_as_zeroes };
+    vec![note, run(cmd)]
+}
+
+fn create_metadata(md: &CreateMetadata) -> Vec<Op> {
+    let mut ops = Vec::new();
+    if !md.created_lv {
+        let device = md.device.clone();
+        ops.push(Op::NoteCreating { volume: md.volume, device, created_lv: false, created_blank: false });
+    }
+    let overwrite = if md.force { Overwrite::ProvenBlank } else { Overwrite::Nothing };
+    ops.push(run(drbdadm::create_md(&md.resource, md.volume.get(), md.max_peers, overwrite)));
+    ops.push(Op::NoteMetadata { volume: md.volume, device: md.device.clone() });
+    ops
+}
+
+/// The commands among the operations, as argument vectors.
+pub fn argv(ops: &[Op]) -> Vec<Vec<String>> {
+    ops.iter()
+        .filter_map(|op| match op {
+            Op::Run(cmd) => Some(cmd.argv()),
+            Op::Write { .. }
+            | Op::Remove(_)
+            | Op::NoteCreating { .. }
+            | Op::NoteMetadata { .. }
+            | Op::NotePromotion(_)
+            | Op::ExpectSize { .. }
+            | Op::ExpectNoLv { .. } => None,
+        })
+        .collect()
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The planner: `declaration + observed + consents → steps`, or a refusal. Pure: same input, same plan.
+//!
+//! One file per concern, in the order in which they are asked: [`preflight`] (may we touch this host at all),
+//! [`storage`] (backing devices), [`metadata`] (what they hold), [`running`] (what the kernel should do), [`size`]
+//! (growing), [`remove`] (the ways out). Check mode, `terraform plan`, diff output and the real run print this value.
+
+pub mod metadata;
+pub mod preflight;
+pub mod remove;
+pub mod running;
+pub mod size;
+pub mod storage;
+
+use crate::observed::Observed;
+use crate::record::VolumeRecord;
+use crate::refusal::Refusal;
+use crate::res_file::{self, Secrets};
+use crate::step::{Planned, Step};
+use crate::tools::lvm::{Filter, LogicalVolume};
+use drbd_schemas::facts::HostFacts;
+use drbd_schemas::reply::{Code, Pending};
+use drbd_schemas::{Family, Node, NodeName, Resource, VolumeNumber};
+
+/// What is to be done on one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps, in order.
+    pub steps: Vec<Planned>,
+    /// What is declared but waits for others.
+    pub pending: Vec<Pending>,
+    /// Things to know.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    fn push(&mut self, planned: Planned) {
+        self.steps.push(planned);
+    }
+}
+
+/// What the caller allows and knows besides the declaration.
+#[derive(Clone, Debug, Default)]
+pub struct Permits {
+    /// Tokens that refusals have printed.
+    pub consent: Vec<String>,
+    /// Facts of all nodes.
+    pub evidence: Vec<HostFacts>,
+}
+
+impl Permits {
+    /// The token was given.
+    pub fn allows(&self, token: &str) -> bool {
+        self.consent.iter().any(|given| given == token)
+    }
+}
+
+/// Everything that the concerns of one plan share.
+pub(crate) struct Context<'a> {
+    pub(crate) resource: &'a Resource,
+    pub(crate) name: NodeName,
+    pub(crate) node: &'a Node,
+    pub(crate) family: Family,
+    pub(crate) observed: &'a Observed,
+    pub(crate) permits: &'a Permits,
+    pub(crate) filter: Filter,
+}
+
+impl Context<'_> {
+    pub(crate) fn record(&self, volume: VolumeNumber) -> Option<&VolumeRecord> {
+        self.observed.record.volumes.get(&volume)
+    }
+
+    pub(crate) fn lv(&self, volume_group: &str, volume: VolumeNumber) -> Option<&LogicalVolume> {
+        let name = self.resource.lv_name(volume);
+        self.observed.lvm.lvs.iter().find(|lv| lv.vg == volume_group && lv.name == name)
+    }
+
+    /// Bitmap slots for which backing space is needed.
+    pub(crate) fn peer_slots(&self) -> u8 {
+        match self.family {
+            Family::V84 => 1,
+            Family::V9 => self.resource.max_peers(),
+        }
+    }
+
+    fn volumes(&self) -> impl Iterator<Item = VolumeNumber> {
+        self.resource.volumes.keys().copied()
+    }
+}
+
+/// Plans `state: present`.
+///
+/// # Errors
+/// A refusal: the host is not to be touched as things are.
+pub fn present(
+    resource: &Resource,
+    observed: &Observed,
+    permits: &Permits,
+    filter: &Filter,
+) -> Result<Plan, Refusal> {
+    let (name, node) = preflight::this_node(resource, observed)?;
+    let family = preflight::family(observed)?;
+    let context = Context { resource, name, node, family, observed, permits, filter: filter.clone() };
+    preflight::check(&context)?;
+    let mut plan = Plan::default();
+    preflight::load_module(&context, &mut plan);
+    let created = storage::plan(&context, &mut plan)?;
+    config(&context, &mut plan)?;
+    metadata::plan(&context, &created, &mut plan)?;
+    running::plan(&context, &mut plan)?;
+    size::plan(&context, &created, &mut plan)?;
+    Ok(plan)
+}
+
+fn config(context: &Context<'_>, plan: &mut Plan) -> Result<(), Refusal> {
+    let path = res_file::path(context.resource.name().as_str());
+    let text = res_file::render(context.resource, context.family, Secrets::Written);
+    let why = match &context.observed.config {
+        Some(found) if *found == text => return Ok(()),
+        Some(found) if !res_file::is_ours(found) => {
+            let message = format!(
+                "{path} exists and was not written by drbd-host: the name {} is taken on this host.",
+                context.resource.name()
+            );
+            return Err(Refusal::new(Code::Taken, message).next(format!(
+                "Move {path} away if that resource is to be taken over, or choose another name."
+            )));
+        }
+        Some(_) => "it differs from the declaration",
+        None => "there is none",
+    };
+    plan.push(Planned::new(Step::WriteConfig { path, text }, why));
+    Ok(())
+}

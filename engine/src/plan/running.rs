@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What the kernel should run. `adjust` is the verb that converges, `up` is not idempotent; but `adjust` also executes
+//! dangerous plans without a question (drbd9.md, "up, adjust, down"), so its dry run is read first and judged.
+
+use super::{Context, Plan};
+use crate::observed::DryRun;
+use crate::refusal::Refusal;
+use crate::step::{Planned, Step};
+use crate::tools::drbdadm::{AdjustCommand, AdjustStep};
+use crate::tools::drbdsetup::{DeviceStatus, DiskState};
+use drbd_schemas::reply::Code;
+
+pub(crate) fn plan(context: &Context<'_>, plan: &mut Plan) -> Result<(), Refusal> {
+    let resource = context.resource.name().to_string();
+    let steps = match &context.observed.dry_run {
+        DryRun::Steps(steps) => steps.as_slice(),
+        DryRun::NotAsked | DryRun::Refused { .. } => &[],
+    };
+    for step in steps {
+        judge(context, step)?;
+    }
+    if steps.is_empty() && context.observed.status.is_some() {
+        return Ok(());
+    }
+    let why = match &context.observed.status {
+        None => "the resource is not up".to_owned(),
+        Some(_) => format!("the kernel does not run what is declared ({} commands)", steps.len()),
+    };
+    let disruptive = context.observed.status.is_some() && steps.iter().any(|step| interrupts(&step.command));
+    let commands = steps.iter().map(|step| step.text.clone()).collect();
+    let planned = Planned::new(Step::Adjust { resource, commands, disruptive }, why);
+    plan.push(if disruptive {
+        planned.consequence("replication pauses until the peers have adjusted too")
+    } else {
+        planned
+    });
+    Ok(())
+}
+
+fn interrupts(command: &AdjustCommand) -> bool {
+    matches!(
+        command,
+        AdjustCommand::Disconnect { .. }
+            | AdjustCommand::DelPath { .. }
+            | AdjustCommand::DelPeer { .. }
+            | AdjustCommand::Detach { .. }
+            | AdjustCommand::DelMinor { .. }
+    )
+}
+
+/// Judges one command that `adjust` would run; the rest of the vocabulary converges without losing anything.
+fn judge(context: &Context<'_>, step: &AdjustStep) -> Result<(), Refusal> {
+    match &step.command {
+        AdjustCommand::Detach { minor, .. } => judge_detach(context, *minor, &step.text),
+        AdjustCommand::DelMinor { minor } => judge_del_minor(context, *minor, &step.text),
+        AdjustCommand::DelPeer { peer_node_id, .. } => judge_del_peer(context, *peer_node_id, &step.text),
+        AdjustCommand::Down { .. } | AdjustCommand::Unrecognised(_) => {
+            let message = format!("adjust would run a command that drbd-host cannot judge: {}.", step.text);
+            Err(Refusal::new(Code::Unsupported, message)
+                .next("Look at `drbdadm -d adjust` and run what is right by hand."))
+        }
+        AdjustCommand::NewResource { .. }
+        | AdjustCommand::NewMinor { .. }
+        | AdjustCommand::RepairMd { .. }
+        | AdjustCommand::ApplyAl { .. }
+        | AdjustCommand::Attach { .. }
+        | AdjustCommand::NewPeer { .. }
+        | AdjustCommand::NewPath { .. }
+        | AdjustCommand::DelPath { .. }
+        | AdjustCommand::Connect { .. }
+        | AdjustCommand::Disconnect { .. }
+        | AdjustCommand::NetOptions { .. }
+        | AdjustCommand::DiskOptions { .. }
+        | AdjustCommand::ResourceOptions { .. }
+        | AdjustCommand::PeerDeviceOptions { .. }
+        | AdjustCommand::Resize { .. }
+        | AdjustCommand::CheckResize { .. } => Ok(()),
+    }
+}
+
+fn by_minor<'a>(context: &'a Context<'_>, minor: u32) -> Option<&'a DeviceStatus> {
+    context.observed.status.as_ref()?.devices.iter().find(|device| device.minor == minor)
+}
+
+fn attached(device: &DeviceStatus) -> bool {
+    !matches!(device.disk_state, DiskState::Diskless | DiskState::Failed | DiskState::Detaching)
+}
+
+fn judge_detach(context: &Context<'_>, minor: u32, text: &str) -> Result<(), Refusal> {
+    let Some(device) = by_minor(context, minor).filter(|device| attached(device)) else { return Ok(()) };
+    let message = format!(
+        "adjust would detach the disk of {}/{} (it is {}) before it knows whether another one attaches: {text}.",
+        context.resource.name(),
+        device.volume,
+        device.disk_state
+    );
+    Err(Refusal::new(Code::InUse, message)
+        .next("Declare the backing device and minor that the volume runs on; the same device spelled otherwise counts as another one.")
+        .next("To move a replica to another device, take it down on this host first (state: down)."))
+}
+
+fn judge_del_minor(context: &Context<'_>, minor: u32, text: &str) -> Result<(), Refusal> {
+    let volume = by_minor(context, minor).map(|device| device.volume);
+    let declared = context.resource.volumes.keys().find(|number| Some(number.get()) == volume);
+    if let Some(number) = declared {
+        let message = format!(
+            "volume {number} runs with minor {minor}, another one is declared; changing it would block in the kernel while the device is open."
+        );
+        return Err(Refusal::new(Code::InUse, message)
+            .next(format!("Declare minor {minor}, or take the resource down first.")));
+    }
+    let number = volume.map_or_else(|| "?".to_owned(), |volume| volume.to_string());
+    let token = format!("remove-volume:{}/{number}", context.resource.name());
+    if context.permits.allows(&token) {
+        return Ok(());
+    }
+    let message = format!("volume {number} (minor {minor}) runs but is no longer declared: {text}.");
+    Err(Refusal::new(Code::ConsentNeeded, message).next(format!(
+        "Declare it again, or run with consent: [\"{token}\"]; its backing device and data stay."
+    )))
+}
+
+fn judge_del_peer(context: &Context<'_>, peer_node_id: u8, text: &str) -> Result<(), Refusal> {
+    let Some(status) = &context.observed.status else { return Ok(()) };
+    let own_data_good = status.devices.iter().all(|device| device.disk_state == DiskState::UpToDate);
+    let token = format!("drop-peer:{}:{peer_node_id}", context.resource.name());
+    if own_data_good || context.permits.allows(&token) {
+        return Ok(());
+    }
+    let message = format!(
+        "adjust would drop the peer with node-id {peer_node_id}, and the data here are not UpToDate: it may hold the only good copy ({text})."
+    );
+    Err(Refusal::new(Code::ConsentNeeded, message)
+        .next("Wait until this host is UpToDate.")
+        .next(format!("If that copy really may be dropped, run with consent: [\"{token}\"].")))
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `drbd_storage_pool`: a volume group, and a thin pool in it, from blank disks.
+//!
+//! It exists because the usual ways are dangerous: modules that drop disks which are not listed, or label whatever
+//! carries the expected kernel name. Here a disk is labelled only when it is proven blank, or when a consent names it
+//! and what it holds; disks that are not listed are left alone.
+
+use crate::apply;
+use crate::host::{BlockDevice, Host};
+use crate::observe;
+use crate::observed::Content;
+use crate::plan::Plan;
+use crate::refusal::Refusal;
+use crate::run::{Mode, RunError, blank_reply, failed};
+use crate::step::{Planned, Step};
+use crate::tools::Family;
+use crate::tools::lvm::{Filter, LogicalVolume, LvmReport};
+use drbd_schemas::VolumeNumber;
+use drbd_schemas::args::{Module, PoolState, StoragePoolArgs};
+use drbd_schemas::reply::{ActionState, Code, Reply};
+
+/// A disk as found.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// Its path in the declaration.
+    pub path: String,
+    /// The kernel's description.
+    pub block: Option<BlockDevice>,
+    /// The physical volume that LVM sees on it: its group, if it is in one.
+    pub pv: Option<Option<String>>,
+    /// Its content, if it is no physical volume.
+    pub content: Content,
+    /// Who uses it.
+    pub in_use: Option<String>,
+}
+
+/// What was observed for a storage pool.
+#[derive(Clone, Debug)]
+pub struct ObservedPool {
+    /// What `uname -n` prints.
+    pub node: String,
+    /// LVM.
+    pub lvm: LvmReport,
+    /// The declared disks.
+    pub disks: Vec<Disk>,
+    /// The declared disks, as LVM spells those that are physical volumes already.
+    pub pv_names: Vec<String>,
+}
+
+/// Runs `drbd_storage_pool`.
+pub fn storage_pool(host: &impl Host, args: &StoragePoolArgs, mode: Mode) -> Reply {
+    let mut reply = blank_reply(host, Module::DrbdStoragePool, mode);
+    reply.resource = Some(args.volume_group.to_string());
+    match converge(host, args, mode, reply.clone()) {
+        Ok(reply) => reply,
+        Err(error) => error.into_reply(reply),
+    }
+}
+
+fn converge(
+    host: &impl Host,
+    args: &StoragePoolArgs,
+    mode: Mode,
+    mut reply: Reply,
+) -> Result<Reply, RunError> {
+    let filter = observe::lvm_filter(host)?;
+    let look = |consent: &[String]| -> Result<Plan, RunError> {
+        let observed = observe(host, args, &filter)?;
+        Ok(plan(args, &observed, consent, &filter)?)
+    };
+    let plan = look(&args.consent)?;
+    let name = args.volume_group.as_str();
+    reply.changed = !plan.is_empty();
+    reply.warnings.clone_from(&plan.warnings);
+    let what: Vec<String> = plan.steps.iter().map(|planned| planned.step.to_string()).collect();
+    if plan.is_empty() || mode.check {
+        reply.actions = apply::actions(&plan);
+        reply.msg = if plan.is_empty() {
+            format!("storage pool {name} is as declared.")
+        } else {
+            format!("storage pool {name}: would {}.", what.join(", "))
+        };
+        return Ok(reply);
+    }
+    let (actions, failure) = apply::run(host, name, &plan);
+    reply.changed = actions.iter().any(|action| action.state == ActionState::Done);
+    reply.actions = actions;
+    if let Some(error) = failure {
+        return Ok(failed(reply, &error, name));
+    }
+    let left = look(&[])?;
+    if !left.is_empty() {
+        let left: Vec<String> = left.steps.iter().map(|planned| planned.step.to_string()).collect();
+        reply.failed = true;
+        reply.code = Code::NotConverged;
+        reply.msg = format!("every step was done, and yet this is left to do: {}.", left.join(", "));
+        return Ok(reply);
+    }
+    reply.msg = format!("storage pool {name}: {}.", what.join(", "));
+    Ok(reply)
+}
+
+fn observe(host: &impl Host, args: &StoragePoolArgs, filter: &Filter) -> Result<ObservedPool, RunError> {
+    if host.program(crate::tools::lvm::PROGRAM).is_none() {
+        let message = "LVM is not installed: there is no lvm.";
+        return Err(Refusal::new(Code::Environment, message).next("Install the package lvm2.").into());
+    }
+    if args.thin_pool.is_some() && host.program("thin_check").is_none() {
+        let message = "the tools that check thin pools are not installed: there is no thin_check.";
+        return Err(Refusal::new(Code::Environment, message)
+            .next("Install the package thin-provisioning-tools (device-mapper-persistent-data).")
+            .into());
+    }
+    let lvm = observe::lvm_report(host, filter)?;
+    let family = observe::drbd(host)?.family().unwrap_or(Family::V9);
+    let mut known = Vec::new();
+    for pv in &lvm.pvs {
+        if let Some(block) = host.block_device(&pv.device)? {
+            known.push((block.number, pv));
+        }
+    }
+    let mut disks = Vec::new();
+    let mut pv_names = Vec::new();
+    for path in &args.disks {
+        let path = path.to_string();
+        let block = host.block_device(&path)?;
+        let pv = block.as_ref().and_then(|block| known.iter().find(|(number, _)| *number == block.number));
+        pv_names.extend(pv.map(|(_, pv)| pv.device.clone()));
+        let in_use = match (&block, pv) {
+            (Some(block), None) => observe::device_user(host, block)?,
+            _ => None,
+        };
+        let content = match (&block, pv, &in_use) {
+            (Some(block), None, None) => observe::device_content(host, &path, block, None, family)?,
+            (None, ..) => Content::NoDevice,
+            _ => Content::Unreadable("it is in use".to_owned()),
+        };
+        disks.push(Disk { path, block, pv: pv.map(|(_, pv)| pv.vg.clone()), content, in_use });
+    }
+    Ok(ObservedPool { node: host.node_name()?, lvm, disks, pv_names })
+}
+
+/// Plans a storage pool. Pure.
+///
+/// # Errors
+/// A refusal: a disk holds something, belongs elsewhere, or the pool is in use.
+pub fn plan(
+    args: &StoragePoolArgs,
+    observed: &ObservedPool,
+    consent: &[String],
+    filter: &Filter,
+) -> Result<Plan, Refusal> {
+    match args.state {
+        PoolState::Present => present(args, observed, consent, filter),
+        PoolState::Absent => absent(args, observed, filter),
+    }
+}
+
+fn present(
+    args: &StoragePoolArgs,
+    observed: &ObservedPool,
+    consent: &[String],
+    filter: &Filter,
+) -> Result<Plan, Refusal> {
+    let group = args.volume_group.as_str();
+    let exists = observed.lvm.vgs.iter().any(|vg| vg.name == group);
+    let mut plan = Plan::default();
+    let mut new_disks = Vec::new();
+    for disk in &observed.disks {
+        match &disk.pv {
+            Some(Some(vg)) if vg == group => {}
+            Some(Some(vg)) => {
+                let message =
+                    format!("{} on {} belongs to volume group {vg}, not {group}.", disk.path, observed.node);
+                return Err(Refusal::new(Code::ForeignData, message)
+                    .next("Name another disk, or free this one with vgreduce."));
+            }
+            // A label without a group holds nothing: a run was cut between the two steps.
+            Some(None) => new_disks.push(disk.path.clone()),
+            None => {
+                prepare(disk, observed, consent, &mut plan)?;
+                let step = Step::CreatePv { disk: disk.path.clone(), filter: filter.clone() };
+                plan.steps.push(Planned::new(step, "the disk is blank"));
+                new_disks.push(disk.path.clone());
+            }
+        }
+    }
+    if exists {
+        for disk in new_disks {
+            let step = Step::ExtendVg { name: group.to_owned(), disk, filter: filter.clone() };
+            plan.steps.push(Planned::new(step, "the disk is declared for it"));
+        }
+    } else if new_disks.is_empty() {
+        let message = format!(
+            "volume group {group} does not exist on {}, and no disk is declared for it.",
+            observed.node
+        );
+        return Err(Refusal::new(Code::Missing, message).next("Declare its disks, or create it by hand."));
+    } else {
+        let step = Step::CreateVg { name: group.to_owned(), disks: new_disks, filter: filter.clone() };
+        plan.steps.push(Planned::new(step, "it does not exist"));
+    }
+    thin_pool(args, observed, filter, &mut plan)?;
+    Ok(plan)
+}
+
+fn thin_pool(
+    args: &StoragePoolArgs,
+    observed: &ObservedPool,
+    filter: &Filter,
+    plan: &mut Plan,
+) -> Result<(), Refusal> {
+    let group = args.volume_group.as_str();
+    let Some(pool) = args.thin_pool.as_ref().map(|pool| pool.as_str()) else { return Ok(()) };
+    match observed.lvm.lvs.iter().find(|lv| lv.vg == group && lv.name == pool) {
+        Some(lv) if lv.attr.is_thin_pool() => {
+            if !lv.attr.zeroes() {
+                plan.warnings.push(format!("thin pool {group}/{pool} does not zero its chunks, so new volumes are always synchronised in full"));
+            }
+        }
+        Some(_) => {
+            let message =
+                format!("{group}/{pool} on {} is a logical volume, not a thin pool.", observed.node);
+            return Err(Refusal::new(Code::Taken, message).next("Choose another name for the pool."));
+        }
+        None => {
+            let name = pool.to_owned();
+            let step = Step::CreateThinPool { volume_group: group.to_owned(), name, filter: filter.clone() };
+            plan.steps.push(Planned::new(step, "it does not exist"));
+        }
+    }
+    Ok(())
+}
+
+/// A disk that is no physical volume yet: blank, or wiped with consent.
+fn prepare(disk: &Disk, observed: &ObservedPool, consent: &[String], plan: &mut Plan) -> Result<(), Refusal> {
+    let refuse =
+        |code, found: &str| Refusal::new(code, format!("{} on {} {found}.", disk.path, observed.node));
+    let Some(block) = &disk.block else {
+        return Err(
+            refuse(Code::Missing, "does not exist").next("Attach it, or name it by a path that is there.")
+        );
+    };
+    if block.read_only {
+        return Err(refuse(Code::Unreadable, "is read-only").next("Make it writable."));
+    }
+    if let Some(user) = &disk.in_use {
+        return Err(refuse(Code::InUse, &format!("is in use: {user}")).next("Name another disk."));
+    }
+    let (found, kind) = match &disk.content {
+        Content::Zeroes => return Ok(()),
+        Content::Signature(what) => {
+            (what.clone(), what.chars().take_while(char::is_ascii_alphanumeric).collect::<String>())
+        }
+        Content::Data { offset } => {
+            (format!("data without a known signature (first at byte {offset})"), "data".to_owned())
+        }
+        Content::Metadata(md) => (format!("DRBD metadata {}", md.device_uuid), "drbd".to_owned()),
+        Content::Unreadable(why) => {
+            return Err(refuse(Code::Unreadable, &format!("cannot be judged: {why}")));
+        }
+        Content::NoDevice | Content::AttachedHere | Content::MovedMetadata => {
+            return Err(refuse(Code::Unreadable, "cannot be judged"));
+        }
+    };
+    let token = format!("overwrite:{}:{kind}", block.identity(&disk.path));
+    if !consent.contains(&token) {
+        return Err(refuse(Code::ForeignData, &format!("holds {found}"))
+            .next("Name another disk, or look at what is on this one.")
+            .next(format!("If it really may be destroyed, run again with consent: [\"{token}\"].")));
+    }
+    let step =
+        Step::WipeContent { volume: VolumeNumber::ZERO, device: disk.path.clone(), found: found.clone() };
+    plan.steps.push(
+        Planned::new(step, "the consent names this content")
+            .consequence(format!("{found} on {} is lost for good", disk.path)),
+    );
+    Ok(())
+}
+
+fn absent(args: &StoragePoolArgs, observed: &ObservedPool, filter: &Filter) -> Result<Plan, Refusal> {
+    let group = args.volume_group.as_str();
+    let mut plan = Plan::default();
+    if observed.lvm.vgs.iter().any(|vg| vg.name == group) {
+        let pool = args.thin_pool.as_ref().map(|pool| pool.as_str());
+        let lvs = || observed.lvm.lvs.iter().filter(|lv| lv.vg == group);
+        let is_pool = |lv: &&LogicalVolume| Some(lv.name.as_str()) == pool && lv.attr.is_thin_pool();
+        let others: Vec<&str> = lvs().filter(|lv| !is_pool(lv)).map(|lv| lv.name.as_str()).collect();
+        if !others.is_empty() {
+            let message = format!(
+                "volume group {group} on {} still has the volumes {}.",
+                observed.node,
+                others.join(", ")
+            );
+            return Err(Refusal::new(Code::InUse, message)
+                .next("Remove what uses them first (drbd_resource, state: absent)."));
+        }
+        let unlisted: Vec<&str> = observed
+            .lvm
+            .pvs
+            .iter()
+            .filter(|pv| pv.vg.as_deref() == Some(group) && !observed.pv_names.contains(&pv.device))
+            .map(|pv| pv.device.as_str())
+            .collect();
+        if !unlisted.is_empty() {
+            let message = format!(
+                "volume group {group} on {} has disks that are not declared: {}.",
+                observed.node,
+                unlisted.join(", ")
+            );
+            return Err(
+                Refusal::new(Code::InUse, message).next("Declare them too, or remove the group by hand.")
+            );
+        }
+        for lv in lvs().filter(is_pool) {
+            let step = Step::RemoveThinPool {
+                volume_group: group.to_owned(),
+                name: lv.name.clone(),
+                uuid: lv.uuid.clone(),
+                filter: filter.clone(),
+            };
+            plan.steps.push(Planned::new(step, "the pool is to be absent, and no volume is in it"));
+        }
+        let step = Step::RemoveVg { name: group.to_owned(), filter: filter.clone() };
+        plan.steps.push(Planned::new(step, "the pool is to be absent, and no volume is in it"));
+    }
+    for disk in &observed.disks {
+        let ours = disk.pv.as_ref().is_some_and(|vg| vg.as_deref().is_none_or(|vg| vg == group));
+        if ours {
+            let step = Step::RemovePv { disk: disk.path.clone(), filter: filter.clone() };
+            plan.steps.push(Planned::new(step, "its group is to be absent"));
+        }
+    }
+    Ok(plan)
+}

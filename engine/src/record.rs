@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The host's own memory of what it made: one small file per resource under `/var/lib/drbd-host/records`.
+//!
+//! It answers two questions that no device can answer by itself: *did this host write these metadata for this very
+//! volume* (DRBD's metadata name no resource), and *was this logical volume created empty for it*. An entry in phase
+//! `creating` is written before the first command that creates something, so that a run that is cut there is
+//! recognised and finished by the next one. Losing the file loses no data: what it would have vouched for is then
+//! refused as foreign until a consent names it.
+//!
+//! Not a database of wishes: the declaration is never read from here.
+
+use drbd_schemas::VolumeNumber;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where records are kept.
+pub const DIR: &str = "/var/lib/drbd-host/records";
+/// Tag on logical volumes that this program created. By itself it proves nothing; with a record in phase `creating` it
+/// says that the volume came from the run that was cut.
+pub const LV_TAG: &str = "drbd-host";
+
+/// Path of a resource's record.
+pub fn path(resource: &str) -> String {
+    format!("{DIR}/{resource}.json")
+}
+
+/// What this host made for one resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// By volume number.
+    pub volumes: BTreeMap<VolumeNumber, VolumeRecord>,
+    /// This host was promoted only to start the first synchronisation, and has not given the role back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub promoted_for_sync: bool,
+}
+
+/// What this host made for one volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeRecord {
+    /// Path of the backing device.
+    pub path: String,
+    /// Its identity (see [`crate::host::BlockDevice::identity`]); unknown before a logical volume exists.
+    pub identity: Option<String>,
+    /// How far it came.
+    pub phase: Phase,
+    /// The logical volume was created by this program.
+    pub created_lv: bool,
+    /// It was created empty and reads as zeroes: a thin volume in a pool that zeroes.
+    pub created_blank: bool,
+    /// DRBD's device UUID in the metadata, as `blkid` prints it.
+    pub metadata: Option<String>,
+}
+
+/// How far the making of a volume came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// It was about to be created; whether that happened, only the host can tell.
+    Creating,
+    /// Its metadata were written.
+    Created,
+}
+
+impl Record {
+    /// Reads a record. An unreadable one is an error: guessing about it could cost data.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// The text of the file.
+    pub fn render(&self) -> String {
+        // A map of plain values cannot fail to serialise.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The closed vocabulary of steps. A plan is a list of these; check mode prints it, a run executes it, tests simulate
+//! it. What commands a step needs is decided in [`crate::ops`], and nowhere else.
+
+use crate::host::Cmd;
+use crate::tools::lvm::Filter;
+use drbd_schemas::reply::Risk;
+use drbd_schemas::{Family, VolumeNumber};
+use std::fmt;
+
+/// One step on one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Load the kernel module.
+    LoadModule {
+        /// The version that will be loaded.
+        version: String,
+    },
+    /// Create the logical volume of a volume.
+    CreateLv(CreateLv),
+    /// Write the configuration file.
+    WriteConfig {
+        /// Where.
+        path: String,
+        /// The text, secrets included.
+        text: String,
+    },
+    /// Remove the signatures of what a device holds. Only with a consent that names the device and the content.
+    WipeContent {
+        /// The volume.
+        volume: VolumeNumber,
+        /// The device.
+        device: String,
+        /// What is destroyed.
+        found: String,
+    },
+    /// Write new metadata.
+    CreateMetadata(CreateMetadata),
+    /// Remember metadata as ours: they are attached to this resource already, or a consent names them.
+    AdoptMetadata {
+        /// The volume.
+        volume: VolumeNumber,
+        /// The device.
+        device: String,
+        /// Its identity.
+        identity: String,
+        /// Why they are ours now.
+        because: &'static str,
+    },
+    /// Make the kernel run what the file says.
+    Adjust {
+        /// The resource.
+        resource: String,
+        /// What `drbdadm` said that it would do; secrets masked.
+        commands: Vec<String>,
+        /// It interrupts replication or I/O of something that runs.
+        disruptive: bool,
+    },
+    /// Grow the logical volume of a volume.
+    ExtendLv {
+        /// The volume.
+        volume: VolumeNumber,
+        /// The volume group.
+        volume_group: String,
+        /// The logical volume.
+        name: String,
+        /// Its size now, in bytes.
+        from_bytes: u64,
+        /// The size it should at least have, in KiB.
+        to_kib: u64,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Let DRBD take the size that all backing devices have now.
+    Resize {
+        /// The resource.
+        resource: String,
+        /// The volume.
+        volume: VolumeNumber,
+        /// What the device will at least have, in bytes.
+        to_bytes: u64,
+        /// How much will be synchronised, in bytes.
+        sync_bytes: u64,
+    },
+    /// Stop the resource.
+    Down {
+        /// The resource.
+        resource: String,
+        /// There is a file: `drbdadm` knows it. Otherwise only the kernel does.
+        has_file: bool,
+    },
+    /// Remove the configuration file.
+    RemoveConfig {
+        /// Where.
+        path: String,
+    },
+    /// Remove the logical volume with its data. Only with a consent that names the resource.
+    RemoveLv {
+        /// The volume.
+        volume: VolumeNumber,
+        /// The volume group.
+        volume_group: String,
+        /// The logical volume.
+        name: String,
+        /// Its UUID: another one of the same name is not removed.
+        uuid: String,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Remove DRBD's metadata from a whole device, which frees it for other uses. Only with a consent.
+    WipeMetadata {
+        /// The volume.
+        volume: VolumeNumber,
+        /// The device.
+        device: String,
+        /// The minor under which the metadata were used.
+        minor: u32,
+        /// The metadata's format.
+        family: Family,
+    },
+    /// Forget what was made.
+    ForgetRecord {
+        /// The resource.
+        resource: String,
+    },
+    /// Make the data of a new resource valid without synchronising: every replica is proven blank.
+    SkipInitialSync {
+        /// The command.
+        cmd: Cmd,
+        /// The volume.
+        volume: VolumeNumber,
+    },
+    /// Make this host's content the data of a new resource, and send it to all peers.
+    StartInitialSync {
+        /// The promoting command.
+        promote: Cmd,
+        /// The command that gives the role back.
+        demote: Cmd,
+        /// How much will be synchronised to each peer, in bytes.
+        sync_bytes: u64,
+    },
+    /// Give back the role that was taken to start the first synchronisation; a run was cut in between.
+    GiveRoleBack {
+        /// The command.
+        demote: Cmd,
+    },
+    /// Label a blank disk as a physical volume.
+    CreatePv {
+        /// The disk.
+        disk: String,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Create a volume group.
+    CreateVg {
+        /// Its name.
+        name: String,
+        /// Its disks.
+        disks: Vec<String>,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Add a disk to a volume group.
+    ExtendVg {
+        /// The group.
+        name: String,
+        /// The disk.
+        disk: String,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Create a thin pool in all free space of a group.
+    CreateThinPool {
+        /// The group.
+        volume_group: String,
+        /// The pool.
+        name: String,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Remove an empty thin pool.
+    RemoveThinPool {
+        /// The group.
+        volume_group: String,
+        /// The pool.
+        name: String,
+        /// Its UUID.
+        uuid: String,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Remove an empty volume group.
+    RemoveVg {
+        /// Its name.
+        name: String,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Remove the label of a physical volume that belongs to no group any more.
+    RemovePv {
+        /// The disk.
+        disk: String,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+}
+
+/// See [`Step::CreateLv`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateLv {
+    /// The volume.
+    pub volume: VolumeNumber,
+    /// The volume group.
+    pub volume_group: String,
+    /// The thin pool; a thick volume without one.
+    pub thin_pool: Option<String>,
+    /// Name of the logical volume.
+    pub name: String,
+    /// Size in KiB; LVM rounds up to whole extents.
+    pub size_kib: u64,
+    /// It will read as zeroes everywhere: the pool zeroes its chunks.
+    pub reads_as_zeroes: bool,
+    /// What LVM must not open.
+    pub filter: Filter,
+}
+
+/// See [`Step::CreateMetadata`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateMetadata {
+    /// The resource.
+    pub resource: String,
+    /// The volume.
+    pub volume: VolumeNumber,
+    /// The device.
+    pub device: String,
+    /// Its identity; unknown for a logical volume that is created in the same plan.
+    pub identity: Option<String>,
+    /// Peer slots (DRBD 9).
+    pub max_peers: Option<u8>,
+    /// The device is a logical volume that this program has just created, or was wiped with consent in this very run:
+    /// leftovers on it belong to nobody.
+    pub force: bool,
+    /// The device is a logical volume of our making.
+    pub created_lv: bool,
+}
+
+impl Step {
+    /// The step's stable name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::LoadModule { .. } => "load_module",
+            Self::CreateLv(_) => "create_lv",
+            Self::WriteConfig { .. } => "write_config",
+            Self::WipeContent { .. } => "wipe_content",
+            Self::CreateMetadata(_) => "create_metadata",
+            Self::AdoptMetadata { .. } => "adopt_metadata",
+            Self::Adjust { .. } => "adjust",
+            Self::ExtendLv { .. } => "extend_lv",
+            Self::Resize { .. } => "resize",
+            Self::Down { .. } => "down",
+            Self::RemoveConfig { .. } => "remove_config",
+            Self::RemoveLv { .. } => "remove_lv",
+            Self::WipeMetadata { .. } => "wipe_metadata",
+            Self::ForgetRecord { .. } => "forget_record",
+            Self::SkipInitialSync { .. } => "skip_initial_sync",
+            Self::StartInitialSync { .. } => "start_initial_sync",
+            Self::GiveRoleBack { .. } => "give_role_back",
+            Self::CreatePv { .. } => "create_pv",
+            Self::CreateVg { .. } => "create_vg",
+            Self::ExtendVg { .. } => "extend_vg",
+            Self::CreateThinPool { .. } => "create_thin_pool",
+            Self::RemoveThinPool { .. } => "remove_thin_pool",
+            Self::RemoveVg { .. } => "remove_vg",
+            Self::RemovePv { .. } => "remove_pv",
+        }
+    }
+
+    /// What it puts at risk.
+    pub fn risk(&self) -> Risk {
+        match self {
+            Self::WipeContent { .. } | Self::RemoveLv { .. } | Self::WipeMetadata { .. } => Risk::Destructive,
+            Self::Down { .. } | Self::Adjust { disruptive: true, .. } => Risk::Disruptive,
+            Self::LoadModule { .. }
+            | Self::CreateLv(_)
+            | Self::WriteConfig { .. }
+            | Self::CreateMetadata(_)
+            | Self::AdoptMetadata { .. }
+            | Self::Adjust { disruptive: false, .. }
+            | Self::ExtendLv { .. }
+            | Self::Resize { .. }
+            | Self::RemoveConfig { .. }
+            | Self::ForgetRecord { .. }
+            | Self::SkipInitialSync { .. }
+            | Self::StartInitialSync { .. }
+            | Self::GiveRoleBack { .. }
+            | Self::CreatePv { .. }
+            | Self::CreateVg { .. }
+            | Self::ExtendVg { .. }
+            | Self::CreateThinPool { .. }
+            | Self::RemoveThinPool { .. }
+            | Self::RemoveVg { .. }
+            | Self::RemovePv { .. } => Risk::None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoadModule { version } => write!(f, "load the kernel module drbd {version}"),
+            Self::CreateLv(lv) => {
+                let kind = if lv.thin_pool.is_some() { "thin" } else { "thick" };
+                write!(
+                    f,
+                    "create {kind} logical volume {}/{} of {} KiB",
+                    lv.volume_group, lv.name, lv.size_kib
+                )
+            }
+            Self::WriteConfig { path, .. } => write!(f, "write {path}"),
+            Self::WipeContent { device, found, .. } => write!(f, "wipe {found} from {device}"),
+            Self::CreateMetadata(md) => write!(f, "create metadata on {}", md.device),
+            Self::AdoptMetadata { device, .. } => write!(f, "adopt the metadata on {device}"),
+            Self::Adjust { resource, .. } => write!(f, "adjust {resource}"),
+            Self::ExtendLv { volume_group, name, to_kib, .. } => {
+                write!(f, "grow logical volume {volume_group}/{name} to {to_kib} KiB")
+            }
+            Self::Resize { resource, volume, .. } => write!(f, "resize {resource}/{volume}"),
+            Self::Down { resource, .. } => write!(f, "take {resource} down"),
+            Self::RemoveConfig { path } => write!(f, "remove {path}"),
+            Self::RemoveLv { volume_group, name, .. } => {
+                write!(f, "remove logical volume {volume_group}/{name}")
+            }
+            Self::WipeMetadata { device, .. } => write!(f, "wipe DRBD's metadata from {device}"),
+            Self::ForgetRecord { resource } => write!(f, "forget what was made for {resource}"),
+            Self::SkipInitialSync { volume, .. } => write!(f, "declare volume {volume} in sync"),
+            Self::StartInitialSync { .. } => write!(f, "start the full synchronisation from this host"),
+            Self::GiveRoleBack { .. } => f.write_str("become Secondary again"),
+            Self::CreatePv { disk, .. } => write!(f, "create physical volume {disk}"),
+            Self::CreateVg { name, disks, .. } => {
+                write!(f, "create volume group {name} on {}", disks.join(", "))
+            }
+            Self::ExtendVg { name, disk, .. } => write!(f, "add {disk} to volume group {name}"),
+            Self::CreateThinPool { volume_group, name, .. } => {
+                write!(f, "create thin pool {volume_group}/{name}")
+            }
+            Self::RemoveThinPool { volume_group, name, .. } => {
+                write!(f, "remove thin pool {volume_group}/{name}")
+            }
+            Self::RemoveVg { name, .. } => write!(f, "remove volume group {name}"),
+            Self::RemovePv { disk, .. } => write!(f, "remove the physical volume label of {disk}"),
+        }
+    }
+}
+
+/// A step with its reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The step.
+    pub step: Step,
+    /// Why it is needed.
+    pub why: String,
+    /// What it means: bytes to synchronise, pauses, data at risk.
+    pub consequence: Option<String>,
+}
+
+impl Planned {
+    /// A step without a consequence worth naming.
+    pub fn new(step: Step, why: impl Into<String>) -> Self {
+        Self { step, why: why.into(), consequence: None }
+    }
+
+    /// The same with a consequence.
+    #[must_use]
+    pub fn consequence(mut self, text: impl Into<String>) -> Self {
+        self.consequence = Some(text.into());
+        self
+    }
+}

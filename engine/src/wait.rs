@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `drbd_wait`: waits for a condition of one resource, with a deadline. Changes nothing and takes no lock.
+
+use crate::facts;
+use crate::host::Host;
+use crate::observe;
+use crate::observed::Observed;
+use crate::refusal::Refusal;
+use crate::run::{Mode, RunError, blank_reply, only_peer};
+use crate::tools::drbdsetup::{ConnectionState, DiskState, ResourceStatus};
+use drbd_schemas::args::{Condition, Module, WaitArgs};
+use drbd_schemas::reply::{Code, Reply};
+use std::time::Duration;
+
+/// First pause between two looks; it grows to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs `drbd_wait`.
+pub fn wait(host: &impl Host, args: &WaitArgs, mode: Mode) -> Reply {
+    let mut reply = blank_reply(host, Module::DrbdWait, mode);
+    reply.resource = Some(args.name.to_string());
+    match until(host, args, mode, reply.clone()) {
+        Ok(reply) => reply,
+        Err(error) => error.into_reply(reply),
+    }
+}
+
+fn until(host: &impl Host, args: &WaitArgs, mode: Mode, mut reply: Reply) -> Result<Reply, RunError> {
+    let started = host.millis();
+    let deadline = started.saturating_add(u64::from(args.timeout) * 1000);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        host.checkpoint()?;
+        let observed = observe::by_name(host, args.name.as_str())?;
+        let status = up(&observed, args)?;
+        let text = observed.config.as_deref().unwrap_or_default();
+        let alone = observe::peers_in_text(text, &observed.node).is_empty();
+        let missing = missing(status, args.condition, alone);
+        let peer = only_peer(None, &observed);
+        reply.after = Some(facts::of_observed(args.name.as_str(), &observed, peer.as_deref()));
+        let seconds = host.millis().saturating_sub(started) / 1000;
+        if missing.is_empty() {
+            reply.msg = format!("{} is {} after {seconds} s.", args.name, words(args.condition));
+            return Ok(reply);
+        }
+        if let Some(peer) = stand_alone(status) {
+            let message = format!(
+                "{}: the connection to {peer} is StandAlone; it will not connect by itself (split brain, or disconnected by hand).",
+                args.name
+            );
+            return Err(Refusal::new(Code::SplitBrain, message)
+                .next(format!("Look at the kernel log and `drbdadm get-gi {}` on both sides.", args.name))
+                .into());
+        }
+        // In check mode nothing may have been started that one could wait for.
+        if mode.check {
+            reply.msg =
+                format!("{} is not yet {}: {}.", args.name, words(args.condition), missing.join("; "));
+            return Ok(reply);
+        }
+        if host.millis() >= deadline {
+            reply.failed = true;
+            reply.code = Code::TimedOut;
+            reply.msg = format!(
+                "{} is not {} after {seconds} s; last seen: {}.",
+                args.name,
+                words(args.condition),
+                missing.join("; ")
+            );
+            reply.next_steps = vec![
+                "Check that the peers are up and that the replication ports are reachable both ways."
+                    .to_owned(),
+                "Run again with a longer timeout if it is only slow.".to_owned(),
+            ];
+            return Ok(reply);
+        }
+        let left = Duration::from_millis(deadline.saturating_sub(host.millis()));
+        host.pause(pause.min(left));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn up<'a>(observed: &'a Observed, args: &WaitArgs) -> Result<&'a ResourceStatus, Refusal> {
+    observed.status.as_ref().ok_or_else(|| {
+        Refusal::new(Code::Missing, format!("resource {} is not up on {}.", args.name, observed.node))
+            .next("Converge it first (drbd_resource, state: present).")
+    })
+}
+
+fn words(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Connected => "connected to all peers",
+        Condition::UpToDate => "UpToDate",
+        Condition::AllUpToDate => "UpToDate on all nodes",
+    }
+}
+
+fn stand_alone(status: &ResourceStatus) -> Option<String> {
+    let found = status.connections.iter().find(|c| c.connection_state == ConnectionState::StandAlone)?;
+    Some(found.name.clone().unwrap_or_else(|| "the peer".to_owned()))
+}
+
+/// What is still missing, one sentence each.
+fn missing(status: &ResourceStatus, condition: Condition, alone: bool) -> Vec<String> {
+    let mut missing = Vec::new();
+    if condition != Condition::UpToDate {
+        for connection in
+            status.connections.iter().filter(|c| c.connection_state != ConnectionState::Connected)
+        {
+            let peer = connection.name.as_deref().unwrap_or("the peer");
+            missing.push(format!("the connection to {peer} is {}", connection.connection_state));
+        }
+        // DRBD 8.4 shows no connection at all while none is configured.
+        if status.connections.is_empty() && !alone {
+            missing.push("there is no connection".to_owned());
+        }
+    }
+    if condition != Condition::Connected {
+        let wanting =
+            status.devices.iter().filter(|d| d.disk_state != DiskState::UpToDate && d.client != Some(true));
+        missing.extend(wanting.map(|device| format!("volume {} is {}", device.volume, device.disk_state)));
+    }
+    if condition == Condition::AllUpToDate {
+        for connection in &status.connections {
+            let peer = connection.name.as_deref().unwrap_or("the peer");
+            for volume in connection
+                .peer_devices
+                .iter()
+                .filter(|v| v.peer_disk_state != DiskState::UpToDate && v.peer_client != Some(true))
+            {
+                let progress = volume.done.map(|done| {
+                    format!(", {}.{:02} % done", done.hundredths() / 100, done.hundredths() % 100)
+                });
+                missing.push(format!(
+                    "volume {} on {peer} is {}{}",
+                    volume.volume,
+                    volume.peer_disk_state,
+                    progress.unwrap_or_default()
+                ));
+            }
+        }
+    }
+    missing
+}
