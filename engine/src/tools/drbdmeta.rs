@@ -49,8 +49,9 @@ pub fn wipe_md(family: Family, minor: u32, device: &str) -> Cmd {
 pub fn parse_get_gi(output: &Output) -> Result<Option<GenerationId>, ToolError> {
     match (output.code(), output.stdout.trim()) {
         (Some(0), line) => parse_line(line).map(Some),
-        (Some(1), "") if only_nothing_found(&output.stderr) => Ok(None),
-        _ => Err(ToolError::ended(PROGRAM, output, "exit 0 with a line, or exit 1 without metadata")),
+        // drbd-utils 9.22 exit 1, 9.34 exit 255.
+        (Some(1 | 255), "") if only_nothing_found(&output.stderr) => Ok(None),
+        _ => Err(ToolError::ended(PROGRAM, output, "exit 0 with a line, or 1 or 255 without metadata")),
     }
 }
 
@@ -88,8 +89,13 @@ pub fn parse_last_known_device(text: &str) -> Result<LastKnownDevice, ToolError>
 
 /// Whether `drbdmeta` says no more than that there is nothing. Anything else (`strange bm_offset`, an I/O error)
 /// means that there may be metadata that it could not read.
-fn only_nothing_found(stderr: &str) -> bool {
-    stderr.lines().all(|line| line.trim().is_empty() || line.trim() == "No valid meta data found")
+pub(super) fn only_nothing_found(stderr: &str) -> bool {
+    stderr.lines().map(str::trim).all(|line| {
+        // The second is what drbdadm adds to anything that is not exit 1.
+        line.is_empty()
+            || line == "No valid meta data found"
+            || line.ends_with("terminated with exit code 255")
+    })
 }
 
 /// Generation identifiers of a replica, as far as one peer is concerned.
@@ -248,7 +254,7 @@ mod tests {
             let read = parse_get_gi(&sample.output);
             match (is_get_gi, sample.output.code()) {
                 (true, Some(0)) => assert!(matches!(read, Ok(Some(_))), "{}: {read:?}", sample.name),
-                (true, Some(1)) => assert_eq!(read, Ok(None), "{}", sample.name),
+                (true, Some(1 | 255)) => assert_eq!(read, Ok(None), "{}", sample.name),
                 (true, _) => assert!(read.is_err(), "{}: {read:?}", sample.name),
                 // Another verb that says "No valid meta data found" says the same thing.
                 (false, _) => assert!(!matches!(read, Ok(Some(_))), "{}: {read:?}", sample.name),

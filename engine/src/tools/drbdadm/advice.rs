@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a person can do about a failure of DRBD's tools, and which configuration file is to blame. Not here: what the
-//! program itself does about it.
+//! What a person can do about a failure of DRBD's tools. Not here: what the program itself does about it.
 
 use crate::tools::drbdadm::failure::{DrbdFailure, kernel_error, state_error};
 
 impl DrbdFailure {
-    /// The configuration file that is at fault, if one is, and what is wrong, on one line with secrets masked.
-    pub fn blames(&self) -> (Option<String>, String) {
-        let Self::ConfigRefused(faults) = self else { return (None, self.to_string()) };
-        let Some(fault) = faults.first() else { return (None, self.to_string()) };
-        (fault.place.as_ref().map(|place| place.file.clone()), fault.to_string())
-    }
-
     /// What to do next, as a sentence.
     pub fn advice(&self) -> String {
         match self {
@@ -97,5 +89,31 @@ fn state(number: i32) -> &'static str {
         state_error::DEVICE_IN_USE => "Unmount the device or stop what holds it open, and run again.",
         state_error::NO_QUORUM => "Bring enough peers back; see `drbdsetup status --verbose`.",
         _ => "See the kernel logs of this node and its peers, remove the cause and run again.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tools::drbdadm::classify;
+    use crate::tools::samples;
+
+    #[test]
+    fn every_recorded_failure_has_an_advice_of_its_own() {
+        let mut advised = std::collections::BTreeSet::new();
+        for sample in ["drbdadm", "drbdsetup", "drbdmeta"].into_iter().flat_map(samples::of_tool) {
+            if let Some(failure) = classify(&sample.output) {
+                let advice = failure.advice();
+                assert!(advice.ends_with('.'), "{}: {advice}", sample.name);
+                advised.insert(advice);
+            }
+        }
+        assert!(advised.len() > 20, "{advised:?}");
+    }
+
+    #[test]
+    fn a_refused_promotion_says_what_is_missing() {
+        let sample = samples::one("drbdadm", "9.2.18-utils-9.22", "primary-n1-up-alone-connecting");
+        let advice = classify(&sample.output).unwrap().advice();
+        assert_eq!(advice, "Connect to a peer with UpToDate data, or wait for the sync to end.");
     }
 }

@@ -299,7 +299,9 @@ fn content(stdout: &[&str], lines: &[&str]) -> Option<DrbdFailure> {
     if lines.contains(&"Valid meta data seems to be in place.") {
         return Some(DrbdFailure::HoldsMetadata(None));
     }
-    if lines.contains(&"No valid meta data found") {
+    // With drbd-utils 9.34 a get-gi that finds nothing says nothing but this.
+    let silent_get_gi = |line: &&str| line.ends_with(" get-gi' terminated with exit code 255");
+    if lines.contains(&"No valid meta data found") || lines.iter().any(silent_get_gi) {
         return Some(DrbdFailure::NoMetadata);
     }
     if lines.iter().any(|line| line.starts_with("Found meta data is \"unclean\"")) {
