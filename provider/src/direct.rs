@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The direct engine: volumes on hosts that are reached over SSH, one run of `drbd-host` after the other.
+//!
+//! Here is the order of things across hosts. What a host has to do for its part is decided on the host by the module,
+//! with the same code that a playbook runs. `prepare` is in `direct/prepare.rs`, creating and repairing in
+//! `direct/bring_up.rs`, changing in `direct/change.rs`, removing in `direct/remove.rs`, reading in `direct/sight.rs`.
+
+mod bring_up;
+mod change;
+mod crew;
+pub(crate) mod found;
+mod prepare;
+mod remove;
+mod reservations;
+mod sight;
+
+use std::sync::Arc;
+
+use drbd_schemas::ResourceName;
+use tfplugin::Diagnostics;
+
+use crate::engine::{Engine, Goal, Members, Outcome, Prepared, Run, Sight, Storage, Volume, Wanted};
+use crate::provider::Configured;
+
+pub(crate) use bring_up::UNFINISHED;
+pub(crate) use reservations::{Reservation, Reservations};
+
+/// The direct engine of one configuration.
+pub(crate) struct DirectEngine {
+    configured: Arc<Configured>,
+}
+
+impl DirectEngine {
+    pub(crate) fn new(configured: Arc<Configured>) -> Self {
+        Self { configured }
+    }
+}
+
+impl Engine for DirectEngine {
+    async fn prepare(
+        &self,
+        name: &ResourceName,
+        members: &Members,
+        wanted: Wanted,
+    ) -> Result<Prepared, Diagnostics> {
+        prepare::prepare(&self.configured, name, members, wanted).await
+    }
+
+    async fn rehearse(&self, volume: &Volume, run: Run<'_>) -> Result<(), Diagnostics> {
+        bring_up::rehearse(&self.configured, volume, run).await
+    }
+
+    async fn bring_up(&self, volume: &Volume, goal: Goal, run: Run<'_>) -> Result<Outcome, Diagnostics> {
+        bring_up::bring_up(&self.configured, volume, goal, run).await
+    }
+
+    async fn change(&self, before: &Volume, after: &Volume, run: Run<'_>) -> Result<Outcome, Diagnostics> {
+        change::change(&self.configured, before, after, run).await
+    }
+
+    async fn sight(&self, volume: &Volume) -> Result<Sight, Diagnostics> {
+        sight::sight(&self.configured, volume).await
+    }
+
+    async fn remove(&self, volume: &Volume, storage: Storage, run: Run<'_>) -> Result<(), Diagnostics> {
+        remove::remove(&self.configured, volume, storage, run).await
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Creating and repairing: the same stages, because a run that was cut short is repaired by the next one.
+//!
+//! present everywhere → connected everywhere → facts of all as evidence → the first synchronisation, decided on the
+//! hosts → good data. Nobody starts or skips a synchronisation before all replicas are connected.
+
+use std::time::Duration;
+
+use drbd_engine::drift;
+use drbd_schemas::args::Condition;
+use drbd_schemas::reply::Code;
+use tfplugin::Diagnostics;
+
+use super::crew::{AllFacts, Crew};
+use crate::engine::{Goal, Outcome, Run, Volume};
+use crate::host::Trouble;
+use crate::provider::Configured;
+
+/// How long peers may take to find each other. DRBD tries every ten seconds.
+pub(super) const CONNECT: Duration = Duration::from_secs(60);
+/// How long one replica may take to have good data once the first synchronisation is started: an instant.
+const GOOD_DATA: Duration = Duration::from_secs(60);
+/// A resync may take as long as the run's deadline lets it.
+const RESYNC: Duration = Duration::from_secs(86_400);
+
+/// What a line of drift begins with when a creation did not get to its end.
+pub(crate) const UNFINISHED: &str = "unfinished: ";
+
+/// Asks every host for its plan. All refusals come from here, before anything is touched anywhere.
+pub(super) async fn rehearse(
+    configured: &Configured,
+    volume: &Volume,
+    run: Run<'_>,
+) -> Result<(), Diagnostics> {
+    let crew = Crew::new(configured, volume)?;
+    let request = crew.present(&AllFacts::new(), run)?.checking();
+    crew.everywhere(&request, &format!("prepare {}", crew.name())).await.map(drop)
+}
+
+/// Brings the volume up everywhere.
+pub(super) async fn bring_up(
+    configured: &Configured,
+    volume: &Volume,
+    goal: Goal,
+    run: Run<'_>,
+) -> Result<Outcome, Diagnostics> {
+    let crew = Crew::new(configured, volume)?;
+    run.ctx.progress(&format!("{}: storage, configuration and metadata on all hosts", crew.name()));
+    let present = crew.present(&AllFacts::new(), run)?;
+    crew.everywhere(&present, &format!("converge {}", crew.name())).await?;
+    settle(&crew, goal, run).await
+}
+
+/// From present everywhere to usable, or to synchronised.
+pub(super) async fn settle(crew: &Crew<'_>, goal: Goal, run: Run<'_>) -> Result<Outcome, Diagnostics> {
+    connected(crew, run).await?;
+    let evidence = crew.facts().await?;
+    first_sync(crew, &evidence, run).await?;
+    let facts = good_data(crew, run).await?;
+    let unfinished = if goal == Goal::Synchronised { synchronised(crew, run).await? } else { None };
+    let mut outcome = outcome(crew, &facts);
+    outcome.drift.extend(unfinished);
+    Ok(outcome)
+}
+
+/// Waits until every connection is up.
+pub(super) async fn connected(crew: &Crew<'_>, run: Run<'_>) -> Result<(), Diagnostics> {
+    if crew.members.len() < 2 {
+        return Ok(());
+    }
+    run.ctx.progress(&format!("{}: waiting for the peers to connect", crew.name()));
+    let wait = crew.wait(Condition::Connected, CONNECT, run)?;
+    crew.everywhere(&wait, &format!("connect {}", crew.name())).await.map(drop)
+}
+
+/// The host with the lowest node-id is asked first; it is the one that acts, if anybody has to. The others are asked
+/// only as long as nobody did anything.
+async fn first_sync(crew: &Crew<'_>, evidence: &AllFacts, run: Run<'_>) -> Result<(), Diagnostics> {
+    for member in &crew.members {
+        let request = crew.initial_sync(evidence, run)?;
+        let doing = format!("start the first synchronisation of {}", crew.name());
+        let reply = member.host.run(&request).await.map_err(|trouble| member.report(&trouble, &doing))?;
+        if reply.changed || has_good_data(crew, evidence) {
+            run.ctx.progress(&format!("{}: {}", crew.name(), reply.msg));
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until one replica has good data, and returns the facts that show it.
+async fn good_data(crew: &Crew<'_>, run: Run<'_>) -> Result<AllFacts, Diagnostics> {
+    let facts = crew.facts().await?;
+    if has_good_data(crew, &facts) {
+        return Ok(facts);
+    }
+    let wait = crew.wait(Condition::UpToDate, GOOD_DATA, run)?;
+    if let Some(member) = crew.members.first() {
+        let doing = format!("wait for good data of {}", crew.name());
+        member.host.run(&wait).await.map_err(|trouble| member.report(&trouble, &doing))?;
+    }
+    crew.facts().await
+}
+
+/// Some host has all volumes UpToDate.
+fn has_good_data(crew: &Crew<'_>, facts: &AllFacts) -> bool {
+    facts.values().filter_map(|facts| facts.resources.get(crew.name())).any(|resource| {
+        !resource.volumes.is_empty()
+            && resource.running.is_some()
+            && resource.volumes.values().all(|volume| volume.disk.as_deref() == Some("UpToDate"))
+    })
+}
+
+/// Waits until all replicas have good data. A deadline that passes is no failure: the volume is usable, the hosts go on by
+/// themselves, and the returned line says so.
+async fn synchronised(crew: &Crew<'_>, run: Run<'_>) -> Result<Option<String>, Diagnostics> {
+    let Some(member) = crew.members.first() else { return Ok(None) };
+    run.ctx.progress(&format!("{}: waiting until all replicas are UpToDate", crew.name()));
+    let unfinished = |why: &str| {
+        Some(format!("{UNFINISHED}the replicas are still synchronising ({})", why.trim_end_matches('.')))
+    };
+    let Ok(wait) = crew.wait(Condition::AllUpToDate, RESYNC, run) else {
+        return Ok(unfinished("no time was left to wait for it"));
+    };
+    let outcome = tokio::select! {
+        outcome = member.host.run(&wait) => outcome,
+        () = run.ctx.cancelled().cancelled() => return Ok(unfinished("Terraform was stopped while waiting")),
+    };
+    match outcome {
+        Ok(_) => Ok(None),
+        Err(Trouble::Reply(reply)) if reply.code == Code::TimedOut => Ok(unfinished(&reply.msg)),
+        Err(trouble) => {
+            Err(member.report(&trouble, &format!("wait for all replicas of {}", crew.name())).into())
+        }
+    }
+}
+
+/// What the facts of all hosts say about a volume.
+pub(super) fn outcome(crew: &Crew<'_>, facts: &AllFacts) -> Outcome {
+    let resource = &crew.volume.resource;
+    let volumes =
+        facts.values().filter_map(|facts| facts.resources.get(crew.name())).flat_map(|r| r.volumes.values());
+    let size_bytes = volumes.filter_map(|volume| volume.size_bytes).filter(|bytes| *bytes > 0).min();
+    let drift = facts.iter().flat_map(|(node, facts)| drift::of_host(resource, node, facts)).collect();
+    Outcome { size_bytes, drift }
+}

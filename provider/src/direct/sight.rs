@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Reading a volume for a refresh, from facts that all reads of a host share.
+
+use std::sync::Arc;
+
+use drbd_engine::drift;
+use drbd_schemas::facts::{HostFacts, ResourceFacts};
+use drbd_schemas::{NodeName, Verdict};
+use futures::future::join_all;
+use tfplugin::Diagnostics;
+
+use super::crew::{Crew, collected};
+use crate::engine::{Outcome, Sight, Volume};
+use crate::provider::Configured;
+
+/// Looks at the volume on all of its hosts. A host that does not answer is an error, never an absence.
+pub(super) async fn sight(configured: &Configured, volume: &Volume) -> Result<Sight, Diagnostics> {
+    let crew = Crew::new(configured, volume)?;
+    let looks = crew.members.iter().map(|member| async move {
+        let doing = format!("read {}", volume.resource.name());
+        let facts = member.host.facts().await;
+        facts.map(|facts| (&member.name, facts)).map_err(|trouble| {
+            let mut problem = member.report(&trouble, &doing);
+            problem.detail.push_str(
+                " The state was kept. If the host has another address now, change it in the configuration and run with -refresh=false.",
+            );
+            problem
+        })
+    });
+    let seen = collected(join_all(looks).await)?;
+    Ok(judge(volume, &seen))
+}
+
+fn judge(volume: &Volume, seen: &[(&NodeName, Arc<HostFacts>)]) -> Sight {
+    let name = volume.resource.name().as_str();
+    let gone = seen.iter().all(|(node, facts)| {
+        // Another host at this address says nothing about ours.
+        facts.node == node.as_str() && facts.resources.get(name).is_none_or(nothing_left)
+    });
+    if gone {
+        return Sight::Gone;
+    }
+    let volumes =
+        seen.iter().filter_map(|(_, facts)| facts.resources.get(name)).flat_map(|r| r.volumes.values());
+    let size_bytes = volumes.filter_map(|volume| volume.size_bytes).filter(|bytes| *bytes > 0).min();
+    let drift = seen.iter().flat_map(|(node, facts)| drift::of_host(&volume.resource, node, facts)).collect();
+    Sight::There(Outcome { size_bytes, drift })
+}
+
+/// No file, not running, and no backing device that may hold its data.
+fn nothing_left(resource: &ResourceFacts) -> bool {
+    let storage = resource.volumes.values().filter_map(|volume| volume.backing.as_ref());
+    resource.config.is_none()
+        && resource.running.is_none()
+        && storage.into_iter().all(|backing| matches!(backing.verdict, Verdict::Absent | Verdict::Blank))
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `drbd_node` as Terraform calls it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tfplugin::{
+    ApplyResult, Context, CreateRequest, Decode, DeleteRequest, DeleteResult, Diagnostic, Diagnostics,
+    ImportResult, Path, PlanAction, PlanRequest, PlanResult, ReadRequest, ReadResult, Resource, Schema,
+    UpdateRequest, Value,
+};
+
+use super::model::{self, NodeModel};
+use super::observe;
+use super::pools::{self, Made};
+use super::schema;
+use crate::host::Host;
+use crate::provider::Shared;
+use crate::ssh_settings::{self, SshSettings};
+
+/// The resource.
+pub(crate) struct NodeResource {
+    shared: Arc<Shared>,
+}
+
+impl NodeResource {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn host(&self, model: &NodeModel) -> Result<Arc<Host>, Diagnostic> {
+        self.shared.configured()?.host(model.ssh.as_ref().unwrap_or(&SshSettings::default()))
+    }
+
+    async fn try_create(&self, req: &CreateRequest, ctx: &Context) -> Result<ApplyResult, ApplyResult> {
+        let early = |problem: Diagnostic| ApplyResult::failed(problem);
+        let model = NodeModel::decode(&req.planned, &Path::root()).map_err(early)?;
+        let host = self.host(&model).map_err(early)?;
+        let looked = host.fresh_facts().await;
+        let facts = looked.map_err(|t| early(t.diagnostic(model.name.as_str(), &host, "take the facts")))?;
+        let mut findings = observe::host_findings(&model, &facts);
+        findings.extend(observe::pool_findings(&model, &facts, true));
+        if !findings.is_empty() {
+            return Err(ApplyResult::failed(
+                findings.iter().map(observe::Finding::diagnostic).collect::<Diagnostics>(),
+            ));
+        }
+        // All refusals come before the first pool is made: up to here nothing is to be cleaned up.
+        pools::check(&model, &host).await.map_err(ApplyResult::failed)?;
+        let mut state = filled(&req.planned, &model, &facts, Vec::new());
+        ctx.record_state(&state);
+        let mut made = Made::default();
+        if let Err(problem) = pools::make(&model, &host, &facts, &mut made, ctx).await {
+            state.set("drift", Value::list([format!("unfinished: {}", problem.summary)]));
+            return Err(ApplyResult::partial(state, problem).private(made.write()));
+        }
+        Ok(ApplyResult::ok(state).private(made.write()))
+    }
+
+    async fn try_read(&self, mut state: Value) -> Result<Value, Diagnostics> {
+        let model = NodeModel::decode(&state, &Path::root())?;
+        let host = self.host(&model)?;
+        let facts = host.facts().await.map_err(|t| {
+            let mut problem = t.diagnostic(model.name.as_str(), &host, "read the node");
+            problem.detail.push_str(UNREACHABLE_HINT);
+            problem
+        })?;
+        observe::fill(&mut state, &facts);
+        state.set("drift", Value::list(observe::drift(&model, &facts)));
+        Ok(state)
+    }
+
+    async fn try_update(&self, req: &UpdateRequest, ctx: &Context) -> Result<ApplyResult, ApplyResult> {
+        let early = |problem: Diagnostic| ApplyResult::failed(problem);
+        let prior = NodeModel::decode(&req.prior, &Path::root()).map_err(early)?;
+        let model = NodeModel::decode(&req.planned, &Path::root()).map_err(early)?;
+        let drifted = req.prior.get("drift").elements().is_some_and(|lines| !lines.is_empty());
+        if prior.pools == model.pools && prior.ssh == model.ssh && !drifted {
+            return Ok(ApplyResult::ok(req.planned.clone()));
+        }
+        let host = self.host(&model).map_err(early)?;
+        let looked = host.fresh_facts().await;
+        let facts = looked.map_err(|t| early(t.diagnostic(model.name.as_str(), &host, "take the facts")))?;
+        let mut findings = observe::host_findings(&model, &facts);
+        findings.extend(observe::pool_findings(&model, &facts, true));
+        if !findings.is_empty() {
+            return Err(ApplyResult::failed(
+                findings.iter().map(observe::Finding::diagnostic).collect::<Diagnostics>(),
+            ));
+        }
+        pools::check(&model, &host).await.map_err(ApplyResult::failed)?;
+        let mut made = Made::read(&req.private);
+        let changed = async {
+            pools::make(&model, &host, &facts, &mut made, ctx).await?;
+            pools::remove(&prior, &pools::volume_groups(&model), &host, &mut made, ctx).await
+        };
+        if let Err(problem) = changed.await {
+            return Err(ApplyResult::failed(problem).private(made.write()));
+        }
+        Ok(ApplyResult::ok(filled(&req.planned, &model, &facts, Vec::new())).private(made.write()))
+    }
+
+    async fn try_delete(&self, req: &DeleteRequest, ctx: &Context) -> Result<(), Diagnostics> {
+        let model = NodeModel::decode(&req.prior, &Path::root())?;
+        let mut made = Made::read(&req.private);
+        if made.volume_groups.is_empty() {
+            // Nothing on the host belongs to this resource.
+            return Ok(());
+        }
+        let host = self.host(&model)?;
+        Ok(pools::remove(&model, &BTreeSet::new(), &host, &mut made, ctx).await?)
+    }
+}
+
+const UNREACHABLE_HINT: &str = " The state was kept. If the host has another address now, change it in the configuration and \
+    run with -refresh=false.";
+
+/// The plan with what only the host can tell. Known planned values stay.
+fn filled(
+    planned: &Value,
+    model: &NodeModel,
+    facts: &drbd_schemas::facts::HostFacts,
+    drift: Vec<String>,
+) -> Value {
+    let mut told = planned.clone();
+    observe::fill(&mut told, facts);
+    let mut state = planned.clone();
+    for name in ["kernel_version", "drbd_version", "drbd_family", "drbd_utils_version"] {
+        if planned.get(name).is_unknown() {
+            state.set(name, told.get(name).clone());
+        }
+    }
+    if planned.get("drift").is_unknown() {
+        state.set("drift", Value::list(drift));
+    }
+    if planned.get("address").is_unknown() {
+        state.set("address", model.address.map(|address| address.to_string()));
+    }
+    state
+}
+
+fn planned(req: &PlanRequest) -> Result<Value, Diagnostics> {
+    let mut plan = req.proposed.clone();
+    if plan.is_null() {
+        return Ok(plan);
+    }
+    plan.set("id", plan.get("name").clone());
+    if req.config.get("address").is_null() {
+        plan.set("address", model::default_address(plan.get("ssh"))?);
+    }
+    if req.action == PlanAction::Update {
+        plan.set("drift", Value::List(Vec::new()));
+    }
+    Ok(plan)
+}
+
+impl Resource for NodeResource {
+    fn type_name(&self) -> String {
+        "drbd_node".into()
+    }
+
+    fn schema(&self) -> Schema {
+        schema::schema()
+    }
+
+    async fn validate(&self, config: &Value, _ctx: &Context) -> Diagnostics {
+        if config.get("address").is_null() {
+            return model::default_address(config.get("ssh"))
+                .err()
+                .map(Diagnostics::from)
+                .unwrap_or_default();
+        }
+        Diagnostics::new()
+    }
+
+    async fn plan(&self, req: PlanRequest, _ctx: &Context) -> PlanResult {
+        planned(&req).into()
+    }
+
+    async fn create(&self, req: CreateRequest, ctx: &Context) -> ApplyResult {
+        self.try_create(&req, ctx).await.unwrap_or_else(|failed| failed)
+    }
+
+    async fn read(&self, req: ReadRequest, _ctx: &Context) -> ReadResult {
+        self.try_read(req.state).await.map(Some).into()
+    }
+
+    async fn update(&self, req: UpdateRequest, ctx: &Context) -> ApplyResult {
+        self.try_update(&req, ctx).await.unwrap_or_else(|failed| failed)
+    }
+
+    async fn delete(&self, req: DeleteRequest, ctx: &Context) -> DeleteResult {
+        self.try_delete(&req, ctx).await.into()
+    }
+
+    async fn import(&self, id: &str, _ctx: &Context) -> ImportResult {
+        import_state(id).map_err(Diagnostics::from).into()
+    }
+}
+
+/// `<name>@<ssh host>`; the host may carry a port.
+fn import_state(id: &str) -> Result<Value, Diagnostic> {
+    let malformed = |why: String| {
+        let detail = format!(
+            "{id:?} is no id of a drbd_node: {why}. Expected is <name>@<ssh host>, for example h1@10.0.0.11."
+        );
+        Diagnostic::error("Import id not understood", detail)
+    };
+    let (name, host) = id.split_once('@').ok_or_else(|| malformed("there is no @ in it".to_owned()))?;
+    drbd_schemas::name::check_node_name(name)
+        .map_err(|e| malformed(format!("{name:?} is no node name ({e})")))?;
+    if host.is_empty() || host.contains([',', '@', ' ']) {
+        return Err(malformed(format!("{host:?} is no host")));
+    }
+    let (bare, port) = ssh_settings::split_port(host);
+    let ssh = Value::object([("host", Value::from(bare)), ("port", Value::from(port))]);
+    let address = model::default_address(&ssh).unwrap_or(Value::Null);
+    Ok(Value::object([
+        ("id", Value::from(name)),
+        ("name", Value::from(name)),
+        ("ssh", ssh),
+        ("address", address),
+        ("drift", Value::List(Vec::new())),
+    ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_id_is_taken_apart_or_explained() {
+        let state = import_state("h1@10.0.0.11:2222").unwrap();
+        assert_eq!(state.get("name").as_str(), Some("h1"));
+        assert_eq!(state.get("ssh").get("port"), &Value::from(2222_u16));
+        assert_eq!(state.get("address").as_str(), Some("10.0.0.11"));
+        for bad in ["h1", "@10.0.0.1", "h1@", "h_1@x", "h1@a,b"] {
+            let detail = import_state(bad).unwrap_err().detail;
+            assert!(detail.contains("<name>@<ssh host>"), "{detail}");
+        }
+    }
+}

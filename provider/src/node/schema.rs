@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Attributes of `drbd_node`, and the part of them that a resource group takes over.
+
+use drbd_schemas::address::Address;
+use drbd_schemas::declaration::DevicePath;
+use drbd_schemas::name::{self, NotAllowed};
+use tfplugin::{Attribute, Diagnostics, Path, Schema, Type, Value};
+
+use crate::ssh_schema;
+
+const NAME: &str =
+    "What `uname -n` prints on the host. `drbdadm` finds a host's part of a configuration by it.";
+const ADDRESS: &str = "IP address on which the node replicates. Unset: `ssh.host`, where that is an IP address. DRBD takes \
+    no host names here.";
+const LABELS: &str =
+    "Labels for the placement rules of resource groups, for example `{ zone = \"us-west-2a\" }`.";
+
+/// The schema of the resource.
+pub(crate) fn schema() -> Schema {
+    Schema::new()
+        .description(
+            "A host that can hold replicas. In this version it is an existing host that is reached over SSH.\n\n\
+             Creating it checks that the host has the given name, that the DRBD kernel module is loaded or can be, and that \
+             drbd-utils are installed, and makes the storage pools for which `disks` are given. Nothing else is changed on the \
+             host. The program that does the work there, `drbd-host`, is copied to `/var/lib/drbd-host/bin` once, under a name \
+             that tells its content.",
+        )
+        .attributes([
+            Attribute::string("id").computed().description("The node's name."),
+            Attribute::string("name").required().requires_replace().validate(text(name::check_node_name)).description(NAME),
+            ssh_schema::node_attribute(),
+            Attribute::string("address").optional().computed().validate(text(check_address)).description(ADDRESS),
+            Attribute::of("labels", Type::map(Type::String)).optional().description(LABELS),
+            storage_pools(),
+            Attribute::string("drbd_version").computed().description(
+                "Version of the DRBD kernel module that is loaded, or would be.",
+            ),
+            Attribute::string("drbd_family").computed().description(
+                "`9`, or `8.4` for the module of stock distribution kernels (two nodes, no quorum).",
+            ),
+            Attribute::string("drbd_utils_version").computed().description("Version of drbd-utils on the host."),
+            Attribute::string("kernel_version").computed().description("Release of the running kernel."),
+            drift(),
+        ])
+}
+
+/// The part of a node that a resource group needs. `nodes = drbd_node.this` gives more; Terraform drops the rest.
+pub(crate) fn in_group() -> Vec<Attribute> {
+    vec![
+        Attribute::string("name").required().validate(text(name::check_node_name)).description(NAME),
+        Attribute::single_nested("ssh", ssh_schema::node_members())
+            .required()
+            .description("How to log in to the host; see `drbd_node`."),
+        Attribute::string("address")
+            .required()
+            .validate(text(check_address))
+            .description("IP address on which the node replicates."),
+        Attribute::of("labels", Type::map(Type::String)).optional().description(LABELS),
+        storage_pools(),
+        Attribute::string("drbd_family")
+            .optional()
+            .one_of(&["8.4", "9"])
+            .description("DRBD of the host; when known, what it cannot do is refused in the plan."),
+    ]
+}
+
+/// The attribute that shows what differs on hosts.
+pub(crate) fn drift() -> Attribute {
+    Attribute::of("drift", Type::list(Type::String)).computed().description(
+        "What differs on the hosts from what is declared, one line each; empty when nothing does. Whenever it is not empty, the \
+         plan is to make it so.",
+    )
+}
+
+fn storage_pools() -> Attribute {
+    let group = || {
+        Attribute::string("volume_group")
+            .required()
+            .validate(text(name::check_lvm_name))
+            .description("The LVM volume group.")
+    };
+    let thin = vec![
+        group(),
+        Attribute::string("thin_pool")
+            .required()
+            .validate(text(name::check_lvm_name))
+            .description("The thin pool in it."),
+    ];
+    let members = vec![
+        Attribute::single_nested("lvm_thin", thin).optional().description(
+            "A thin logical volume for each replica. New ones read as zeroes, so that the first full synchronisation can be skipped.",
+        ),
+        Attribute::single_nested("lvm", vec![group()]).optional().description("A thick logical volume for each replica."),
+        Attribute::of("devices", Type::map(Type::String)).optional().validate(devices).description(
+            "A whole device for each replicated volume, by the volume's name. Use names that stay, such as `/dev/disk/by-id/…`.",
+        ),
+        Attribute::of("disks", Type::list(Type::String)).optional().validate(devices).description(
+            "Blank disks of which the volume group, and the thin pool, are made. Disks that hold anything else are refused. When the \
+             node is destroyed, a volume group that was made this way is removed, if no volume is left in it. Unset: the volume \
+             group and the thin pool must exist.",
+        ),
+    ];
+    Attribute::map_nested("storage_pools", members).optional().validate(pools).description(
+        "Where the node's backing devices come from, by a name that the nodes of a resource group share. Each pool is exactly one \
+         of `lvm_thin`, `lvm` and `devices`.",
+    )
+}
+
+type TextCheck = fn(&str) -> Result<(), NotAllowed>;
+
+/// A validator of a text attribute from a check of the contract.
+pub(crate) fn text(check: TextCheck) -> impl Fn(&Value, &Path, &mut Diagnostics) + Send + Sync + 'static {
+    move |value, path, diagnostics| {
+        if let Some(text) = value.as_str()
+            && let Err(allowed) = check(text)
+        {
+            let detail = format!("{path} is {text:?}; allowed: {allowed}.");
+            diagnostics.error_at(path, "Value not allowed", detail);
+        }
+    }
+}
+
+fn check_address(text: &str) -> Result<(), NotAllowed> {
+    Address::try_from(text.to_owned()).map(drop)
+}
+
+fn devices(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let entries = value.elements().map(|list| list.iter().collect::<Vec<_>>());
+    let entries = entries.or_else(|| value.members().map(|map| map.values().collect())).unwrap_or_default();
+    for device in entries.into_iter().filter_map(Value::as_str) {
+        if let Err(allowed) = DevicePath::try_from(device.to_owned()) {
+            let detail = format!("{path} holds {device:?}; allowed: {allowed}.");
+            diagnostics.error_at(path, "Not a block device", detail);
+        }
+    }
+}
+
+/// Each pool is exactly one kind; only LVM takes disks.
+fn pools(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    for (name, pool) in value.members().into_iter().flatten() {
+        let at = path.key(name);
+        let kinds = ["lvm_thin", "lvm", "devices"].map(|kind| (kind, pool.get(kind)));
+        // An unknown member can still turn out to be null.
+        if pool.members().is_none() || kinds.iter().any(|(_, value)| value.is_unknown()) {
+            continue;
+        }
+        let given: Vec<&str> =
+            kinds.iter().filter(|(_, value)| !value.is_null()).map(|(kind, _)| *kind).collect();
+        if given.len() != 1 {
+            let found = if given.is_empty() { "none of them".to_owned() } else { given.join(" and ") };
+            let detail = format!("{at} must have exactly one of lvm_thin, lvm and devices; it has {found}.");
+            diagnostics.error_at(&at, "Storage pool of no clear kind", detail);
+        }
+        if given == ["devices"] && !pool.get("disks").is_null() {
+            let detail =
+                format!("{at} has devices, which are used as they are; disks belong to lvm_thin and lvm.");
+            diagnostics.error_at(&at, "Disks without a volume group", detail);
+        }
+    }
+}

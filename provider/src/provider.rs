@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The provider itself: its block, and what its resources share.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use drbd_ssh::Pool;
+use tfplugin::{
+    AnyDataSource, AnyResource, Attribute, Context, Decode, Diagnostic, Diagnostics, Path, Provider, Schema,
+    Value,
+};
+
+use crate::direct::Reservations;
+use crate::drbd_host::HostDataSource;
+use crate::host::{Connector, Host, HostBinary, Hosts, SshConnector};
+use crate::node::NodeResource;
+use crate::replicated_volume::VolumeResource;
+use crate::resource_group::GroupResource;
+use crate::ssh_schema;
+use crate::ssh_settings::SshSettings;
+
+/// Makes the connector of one configuration from the path of the host program.
+type MakeConnector = Box<dyn Fn(PathBuf) -> Arc<dyn Connector> + Send + Sync>;
+
+/// What all resources of the process share.
+pub(crate) struct Shared {
+    make_connector: MakeConnector,
+    configured: RwLock<Option<Arc<Configured>>>,
+    reservations: Arc<Reservations>,
+}
+
+/// What one configuration of the provider block yields. A new configuration starts with no facts.
+pub(crate) struct Configured {
+    /// An error where the block holds values that are not known yet.
+    ssh: Result<SshSettings, Diagnostic>,
+    hosts: Hosts,
+    reservations: Arc<Reservations>,
+}
+
+impl Shared {
+    fn new(make_connector: MakeConnector) -> Self {
+        Self { make_connector, configured: RwLock::default(), reservations: Arc::default() }
+    }
+
+    /// The current configuration.
+    ///
+    /// # Errors
+    /// Before the provider is configured; Terraform does not do that.
+    pub(crate) fn configured(&self) -> Result<Arc<Configured>, Diagnostic> {
+        let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner).clone();
+        configured.ok_or_else(|| {
+            Diagnostic::error(
+                "Provider not configured",
+                "Hosts cannot be contacted before the provider is configured.",
+            )
+        })
+    }
+
+    fn configure(&self, ssh: Result<SshSettings, Diagnostic>, binary: Option<&str>) {
+        let binary = binary.map_or_else(HostBinary::default_path, PathBuf::from);
+        let hosts = Hosts::new((self.make_connector)(binary));
+        let configured = Configured { ssh, hosts, reservations: Arc::clone(&self.reservations) };
+        let mut slot = self.configured.write().unwrap_or_else(PoisonError::into_inner);
+        *slot = Some(Arc::new(configured));
+    }
+}
+
+impl Configured {
+    /// The host of a node's settings. Contacts nobody.
+    ///
+    /// # Errors
+    /// When the settings do not suffice to log in, or the provider block is not known yet.
+    pub(crate) fn host(&self, node: &SshSettings) -> Result<Arc<Host>, Diagnostic> {
+        let base = self.ssh.as_ref().map_err(Clone::clone)?;
+        Ok(self.hosts.host(&node.target(base)?))
+    }
+
+    /// Numbers given out by this process.
+    pub(crate) fn reservations(&self) -> &Arc<Reservations> {
+        &self.reservations
+    }
+}
+
+/// The provider `drbd`.
+pub struct Drbd {
+    shared: Arc<Shared>,
+}
+
+impl Drbd {
+    /// The provider that talks to hosts over SSH. Nothing is opened or read before it is needed.
+    pub fn over_ssh() -> Self {
+        let pool = Pool::new();
+        let make = move |binary: PathBuf| -> Arc<dyn Connector> {
+            Arc::new(SshConnector::new(pool.clone(), HostBinary::at(binary)))
+        };
+        Self { shared: Arc::new(Shared::new(Box::new(make))) }
+    }
+
+    /// The provider over another way to the hosts: simulated ones in tests and benchmarks.
+    pub fn over(connector: Arc<dyn Connector>) -> Self {
+        Self { shared: Arc::new(Shared::new(Box::new(move |_| Arc::clone(&connector)))) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+}
+
+impl Provider for Drbd {
+    fn schema(&self) -> Schema {
+        Schema::new()
+            .description(
+                "Replicated block storage with DRBD: hosts, the groups that place replicas on them, and the replicated volumes. The \
+                 provider works on the hosts over SSH; nothing is contacted before a resource needs it.",
+            )
+            .attributes([
+                ssh_schema::provider_attribute(),
+                Attribute::string("drbd_host_binary").optional().description(
+                    "Path of `drbd-host`, the static program that does the work on the hosts. Unset: the environment variable \
+                     `DRBD_HOST_BINARY`, else the file `drbd-host` beside the provider's own binary.",
+                ),
+            ])
+    }
+
+    async fn configure(&self, config: Value, _ctx: &Context) -> Diagnostics {
+        let ssh = config.get("ssh");
+        let settings = if ssh.is_null() {
+            Ok(SshSettings::default())
+        } else {
+            SshSettings::decode(ssh, &Path::of("ssh")).map_err(|problem| {
+                let detail = format!("The provider block of drbd cannot be used yet. {}", problem.detail);
+                Diagnostic::error(problem.summary, detail)
+            })
+        };
+        let unusable = settings.as_ref().err().filter(|_| ssh.is_wholly_known()).cloned();
+        self.shared.configure(settings, config.get("drbd_host_binary").as_str());
+        unusable.map(Diagnostics::from).unwrap_or_default()
+    }
+
+    fn resources(&self) -> Vec<AnyResource> {
+        vec![
+            AnyResource::new(NodeResource::new(Arc::clone(&self.shared))),
+            AnyResource::new(GroupResource),
+            AnyResource::new(VolumeResource::new(Arc::clone(&self.shared))),
+        ]
+    }
+
+    fn data_sources(&self) -> Vec<AnyDataSource> {
+        vec![AnyDataSource::new(HostDataSource::new(Arc::clone(&self.shared)))]
+    }
+}

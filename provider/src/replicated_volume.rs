@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `drbd_replicated_volume`: one DRBD resource with one volume, placed by its group.
+
+mod declare;
+mod import;
+mod model;
+mod plan;
+mod resource;
+mod schema;
+
+pub(crate) use resource::VolumeResource;
