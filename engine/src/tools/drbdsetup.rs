@@ -209,4 +209,46 @@ mod tests {
         let sample = samples::one("drbdsetup", "8.4.11-utils-9.22", "show-standalone");
         assert_eq!(parse_show(&sample.output).unwrap()[0].connections, []);
     }
+
+    #[test]
+    fn drbd84_half_up_detached_and_paused_are_told_apart() {
+        let half_up = status_of("8.4.11-utils-9.22", "events2-two-resources-one-half-up").remove(1);
+        assert_eq!(half_up.name, "r5");
+        assert_eq!(half_up.devices[0].disk_state, DiskState::Diskless);
+        assert_eq!(half_up.connections[0].connection_state, ConnectionState::StandAlone);
+
+        let detached = status_of("8.4.11-utils-9.22", "events2-detached-volume").remove(0);
+        assert_eq!(detached.devices[1].disk_state, DiskState::Diskless);
+        assert_eq!(detached.connections[0].connection_state, ConnectionState::Connected);
+        let sample = samples::one("drbdsetup", "8.4.11-utils-9.22", "show-detached-volume");
+        assert_eq!(parse_show(&sample.output).unwrap()[0].volumes[1].disk, RunningDisk::Detached);
+
+        let paused = status_of("8.4.11-utils-9.22", "events2-paused-sync").remove(0);
+        let volume = &paused.connections[0].peer_devices[0];
+        assert_eq!(volume.replication_state, ReplicationState::PausedSyncT);
+        assert_eq!(volume.resync_suspended, [SyncSuspendReason::User]);
+        assert_eq!(volume.done, Some(crate::tools::Percent::of_hundredths(0)));
+    }
+
+    #[test]
+    fn no_secret_of_any_sample_gets_through() {
+        let mut with_secret = 0;
+        for sample in samples::of_tool("drbdsetup").into_iter().chain(samples::of_tool("drbdadm")) {
+            let output = &sample.output;
+            let read = format!(
+                "{:?}{:?}{:?}{:?}{:?}{}",
+                parse_show(output),
+                parse_status(Family::V84, output),
+                parse_status(Family::V9, output),
+                crate::tools::drbdadm::parse_adjust_dry_run(output),
+                crate::tools::drbdadm::classify(output),
+                crate::tools::mask_secrets(&output.stdout),
+            );
+            for secret in ["abc", "xyz", "ab c", "ab\\ c"] {
+                with_secret += usize::from(output.stdout.contains(secret));
+                assert!(!read.contains(secret), "{}/{}: {read}", sample.version, sample.name);
+            }
+        }
+        assert!(with_secret > 5, "{with_secret}");
+    }
 }
