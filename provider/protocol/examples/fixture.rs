@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tfplugin::{
-    AnyDataSource, AnyEphemeral, AnyFunction, AnyResource, ApplyResult, Attribute, Context, CreateRequest, DataResult,
-    DataSource, Decode, DeleteRequest, DeleteResult, Diagnostic, Diagnostics, Encode, EphemeralResource, Function,
-    FunctionError, ImportResult, OpenResult, Parameter, Path, PlanAction, PlanRequest, PlanResult, Provider, RawState,
-    ReadRequest, ReadResult, Refinements, RenewResult, Resource, Schema, ServeOptions, Signature, Type, UpdateRequest,
-    UpgradeResult, Value, serve,
+    AnyDataSource, AnyEphemeral, AnyFunction, AnyResource, ApplyResult, Attribute, Context, CreateRequest,
+    DataResult, DataSource, Decode, DeleteRequest, DeleteResult, Diagnostic, Diagnostics, Encode,
+    EphemeralResource, Function, FunctionError, ImportResult, OpenResult, Parameter, Path, PlanAction,
+    PlanRequest, PlanResult, Provider, RawState, ReadRequest, ReadResult, Refinements, RenewResult, Resource,
+    Schema, ServeOptions, Signature, Type, UpdateRequest, UpgradeResult, Value, serve,
 };
 
 fn main() -> ExitCode {
@@ -51,13 +51,15 @@ struct World {
 impl World {
     fn file(&self, id: &str) -> Result<PathBuf, Diagnostic> {
         let dir = self.dir.lock().map_err(|_| Diagnostic::error("Lock poisoned", "A handler panicked."))?;
-        let dir = dir.as_ref().ok_or_else(|| Diagnostic::error("Not configured", "The directory is not known."))?;
+        let dir =
+            dir.as_ref().ok_or_else(|| Diagnostic::error("Not configured", "The directory is not known."))?;
         Ok(dir.join(format!("{id}.json")))
     }
 
     fn store(&self, state: &Value) -> Result<(), Diagnostic> {
         let id = state.get("id").as_str().unwrap_or_default();
-        fs::write(self.file(id)?, to_json(state)).map_err(|error| Diagnostic::error("Cannot write", error.to_string()))
+        fs::write(self.file(id)?, to_json(state))
+            .map_err(|error| Diagnostic::error("Cannot write", error.to_string()))
     }
 
     fn load(&self, id: &str) -> Result<Option<Value>, Diagnostic> {
@@ -72,7 +74,10 @@ impl World {
 fn to_json(value: &Value) -> String {
     let list = |elements: &[Value]| elements.iter().map(to_json).collect::<Vec<_>>().join(",");
     match value {
-        Value::Null | Value::Unknown(_) | Value::Dynamic(_) => "null".to_owned(),
+        Value::Null | Value::Unknown(_) => "null".to_owned(),
+        Value::Dynamic(typed) => {
+            format!("{{\"type\":{},\"value\":{}}}", typed.ty.to_json(), to_json(&typed.value))
+        }
         Value::Bool(truth) => truth.to_string(),
         Value::String(text) => format!("{text:?}"),
         Value::Number(number) => number.to_string(),
@@ -168,7 +173,10 @@ fn note_schema() -> Schema {
         Attribute::number("amount").optional().description("Any number."),
         port(),
         Attribute::string("etag").computed().unknown_on_update().description("Changes with every write."),
-        Attribute::string("device").computed().unknown_when_changed(&["size"]).description("Depends on the size."),
+        Attribute::string("device")
+            .computed()
+            .unknown_when_changed(&["size"])
+            .description("Depends on the size."),
         Attribute::string("secret_wo").optional().write_only().description("A secret."),
         Attribute::number("secret_wo_version").optional().description("Raise it to send the secret again."),
         Attribute::of("labels", Type::map(Type::String)).optional().description("Labels."),
@@ -177,9 +185,12 @@ fn note_schema() -> Schema {
         Attribute::list_nested("disks", vec![size(), port(), serial()]).optional().description("Disks."),
         Attribute::map_nested("sites", vec![size(), serial()]).optional().description("Sites."),
         Attribute::set_nested("peers", vec![size(), port(), serial()]).optional().description("Peers."),
-        Attribute::single_nested("ssh", vec![port(), Attribute::string("user").default("root").description("User.")])
-            .optional()
-            .description("How to get there."),
+        Attribute::single_nested(
+            "ssh",
+            vec![port(), Attribute::string("user").default("root").description("User.")],
+        )
+        .optional()
+        .description("How to get there."),
         Attribute::number("delay_ms").optional().description("How long a write takes."),
         Attribute::bool("busy").optional().description("Refuses to be removed."),
         Attribute::list_block("rule", vec![size(), port()]).description("Rules."),
@@ -209,7 +220,12 @@ fn fill_serials(value: &mut Value) {
         }
         Value::List(elements) | Value::Set(elements) => elements.iter_mut().for_each(fill_serials),
         Value::Map(entries) => entries.values_mut().for_each(fill_serials),
-        Value::Null | Value::Unknown(_) | Value::Bool(_) | Value::String(_) | Value::Number(_) | Value::Dynamic(_) => {}
+        Value::Null
+        | Value::Unknown(_)
+        | Value::Bool(_)
+        | Value::String(_)
+        | Value::Number(_)
+        | Value::Dynamic(_) => {}
     }
 }
 
@@ -233,7 +249,10 @@ impl Note {
             }
         }
         if fault("error_after_effect") {
-            return Err(ApplyResult::failed(Diagnostic::error("Half done", "The note was written, then it failed.")));
+            return Err(ApplyResult::failed(Diagnostic::error(
+                "Half done",
+                "The note was written, then it failed.",
+            )));
         }
         Ok(state)
     }
@@ -326,7 +345,10 @@ impl Resource for Note {
     async fn read(&self, req: ReadRequest, _ctx: &Context) -> ReadResult {
         event(&format!("read {}", req.state.get("id").as_str().unwrap_or_default()));
         if fault("read_error") {
-            return ReadResult::failed(Diagnostic::error("Cannot reach the world", "Nobody answers at 192.0.2.1."));
+            return ReadResult::failed(Diagnostic::error(
+                "Cannot reach the world",
+                "Nobody answers at 192.0.2.1.",
+            ));
         }
         let id = req.state.get("id").as_str().unwrap_or_default();
         match self.world.load(id) {
@@ -348,7 +370,10 @@ impl Resource for Note {
         let id = req.prior.get("id").as_str().unwrap_or_default();
         event(&format!("delete {id}"));
         if req.prior.get("busy").as_bool() == Some(true) && !fault("force_delete") {
-            return DeleteResult::failed(Diagnostic::error("Note is busy", format!("The note {id} is in use.")));
+            return DeleteResult::failed(Diagnostic::error(
+                "Note is busy",
+                format!("The note {id} is in use."),
+            ));
         }
         let removed = self.world.file(id).map(fs::remove_file);
         match removed {
@@ -396,7 +421,9 @@ impl Resource for Plain {
     }
 
     fn schema(&self) -> Schema {
-        Schema::new().attribute(Attribute::string("id").computed()).attribute(Attribute::string("text").optional())
+        Schema::new()
+            .attribute(Attribute::string("id").computed())
+            .attribute(Attribute::string("text").optional())
     }
 
     async fn create(&self, req: CreateRequest, _ctx: &Context) -> ApplyResult {
@@ -440,7 +467,8 @@ impl DataSource for NoteText {
             let note = self.world.load(id)?;
             note.ok_or_else(|| config.error("id", "No such note", format!("There is no note {id}.")))
         });
-        let with_text = |note: Value| Value::object([("id", note.get("id").clone()), ("text", note.get("text").clone())]);
+        let with_text =
+            |note: Value| Value::object([("id", note.get("id").clone()), ("text", note.get("text").clone())]);
         found.map(with_text).map_err(Diagnostics::from).into()
     }
 }
@@ -454,15 +482,19 @@ impl Function for Join {
 
     fn signature(&self) -> Signature {
         let text = |name: &str| Parameter::new(name, Type::String).description("A text.");
-        Signature::returning(Type::String).summary("Joins texts.").parameter(text("separator")).variadic(text("parts"))
+        Signature::returning(Type::String)
+            .summary("Joins texts.")
+            .parameter(text("separator"))
+            .variadic(text("parts"))
     }
 
     async fn call(&self, arguments: Vec<Value>) -> Result<Value, FunctionError> {
         let texts: Vec<&str> = arguments.iter().filter_map(Value::as_str).collect();
         match texts.split_first() {
-            Some((separator, _)) if separator.len() > 3 => {
-                Err(FunctionError::argument(0, format!("The separator {separator:?} is longer than 3 characters.")))
-            }
+            Some((separator, _)) if separator.len() > 3 => Err(FunctionError::argument(
+                0,
+                format!("The separator {separator:?} is longer than 3 characters."),
+            )),
             Some((separator, parts)) => Ok(Value::from(parts.join(separator))),
             None => Err(FunctionError::new("There is no separator.")),
         }
@@ -505,7 +537,11 @@ impl EphemeralResource for Token {
             Ok(minted) => {
                 event(&format!("open {}", minted.user));
                 let renew_at = Some(SystemTime::now() + Duration::from_millis(300));
-                OpenResult { private: minted.user.clone().into_bytes(), renew_at, ..OpenResult::ok(minted.encode()) }
+                OpenResult {
+                    private: minted.user.clone().into_bytes(),
+                    renew_at,
+                    ..OpenResult::ok(minted.encode())
+                }
             }
             Err(problem) => OpenResult::failed(problem),
         }

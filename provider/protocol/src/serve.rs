@@ -6,11 +6,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
-
 use crate::provider::Provider;
 use crate::server::{Server, guard};
-use crate::wire::{self, Beside, End, Environment, Listening, Routes, Tls};
+use crate::wire::{self, Beside, End, Environment, Lifetime, Listening, Routes, Tls};
 
 /// Who the provider is.
 #[derive(Clone, Debug)]
@@ -126,12 +124,13 @@ async fn run<P: Provider>(
             wire::PROTOCOL
         );
     }
+    let lifetime = Lifetime::new(debug).map_err(|error| format!("cannot watch signals: {error}"))?;
     let client_certificate = environment.client_certificate.as_deref().filter(|_| !debug);
     let tls = client_certificate.map(Tls::new).transpose().map_err(|error| with_sources(&error))?;
     let listening = wire::bind(environment).await.map_err(|error| format!("cannot listen: {error}"))?;
     let Listening { listener, place } = listening;
 
-    let beside = Beside { shutdown: Arc::new(Notify::new()) };
+    let beside = Beside { shutdown: Arc::clone(&lifetime.shutdown) };
     let server = Server::new(provider, &options.address, debug);
     let core = server.core();
     let routes = Routes::new(server, &beside);
@@ -150,7 +149,7 @@ async fn run<P: Provider>(
     let serving = tonic::transport::Server::builder().serve_with_incoming(routes, incoming);
     tokio::select! {
         served = serving => served.map(|()| End::Shutdown).map_err(|error| with_sources(&error)),
-        end = wire::wait_for_end(&beside.shutdown, &core, debug) => end.map_err(|error| with_sources(&error)),
+        end = lifetime.end(&core) => Ok(end),
     }
 }
 

@@ -14,7 +14,7 @@ mod tls;
 pub(crate) use connection::accept;
 pub(crate) use handshake::{Environment, PROTOCOL, line, reattach};
 pub(crate) use hclog::install as install_log;
-pub(crate) use lifetime::{End, wait_for_end};
+pub(crate) use lifetime::{End, Lifetime};
 pub(crate) use route::Routes;
 pub(crate) use services::Beside;
 pub(crate) use socket::{Address, Listening, bind, clean_abandoned};

@@ -89,10 +89,13 @@ async fn apply(entry: &Entry<AnyResource>, change: &Change, ctx: &Context) -> Ou
         let request = UpdateRequest { config, prior: prior.clone(), planned, private };
         guard::catch(ctx, entry.kind.0.update(request, ctx)).await
     };
-    let result = caught.unwrap_or_else(|incident| ApplyResult::partial(last_resort(change), incident));
+    let result = caught.unwrap_or_else(|incident| {
+        let known = ctx.recorded().state.unwrap_or_else(|| last_resort(change));
+        ApplyResult::partial(known, incident)
+    });
     // The handler may have made the object by now, so even our own mistakes must not lose it.
     let finished =
-        guard::catch_sync(ctx, || finish(&entry.prepared, change, with_recorded(result, ctx), ctx));
+        guard::catch_sync(ctx, || finish(&entry.prepared, change, with_recorded(result, change, ctx), ctx));
     finished.unwrap_or_else(|incident| Outcome {
         state: last_resort(change),
         private: change.private.clone(),
@@ -107,13 +110,19 @@ fn last_resort(change: &Change) -> Value {
 }
 
 /// What the handler recorded on its way is better than a guess of ours, but not than its own final word.
-fn with_recorded(mut result: ApplyResult, ctx: &Context) -> ApplyResult {
+fn with_recorded(mut result: ApplyResult, change: &Change, ctx: &Context) -> ApplyResult {
     let recorded = ctx.recorded();
     result.private = result.private.or(recorded.private);
     // Null is no state either.
     result.state = result.state.filter(|state| !state.is_null());
     if result.state.is_none() {
-        result.state = recorded.state;
+        if !result.diagnostics.has_errors() {
+            let rule = "the operation succeeded but no state was returned";
+            result.diagnostics.push(result_bug(&Path::root(), rule));
+            result.state = Some(recorded.state.unwrap_or_else(|| last_resort(change)));
+        } else {
+            result.state = recorded.state;
+        }
     }
     result
 }
@@ -123,12 +132,8 @@ fn finish(prepared: &Prepared, change: &Change, result: ApplyResult, ctx: &Conte
     let private = result.private.unwrap_or_else(|| change.private.clone());
     let failed = diagnostics.has_errors();
     let Some(state) = result.state else {
-        if failed {
-            // The handler says that nothing was made, or nothing was changed.
-            return Outcome { state: change.prior.clone(), private, diagnostics };
-        }
-        diagnostics.push(result_bug(&Path::root(), "the operation succeeded but no state was returned"));
-        return Outcome { state: last_resort(change), private, diagnostics };
+        // The handler says that nothing was made, or nothing was changed.
+        return Outcome { state: change.prior.clone(), private, diagnostics };
     };
 
     let (mut state, problems) = state::in_form(prepared, state);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Values as MessagePack, driven by a type. Numbers are integers, exact floats or decimal text; every extension
-//! is an unknown value; number 12 brings refinements. Nothing here guesses a type from bytes.
+//! Values as MessagePack, driven by a type. Numbers are read as integers, floats or decimal text and written as
+//! text; every extension is an unknown value; number 12 brings refinements. Nothing here guesses a type from bytes.
 
 mod decode;
 mod encode;

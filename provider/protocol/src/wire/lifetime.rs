@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::getppid;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::server::Core;
@@ -28,29 +28,44 @@ pub(crate) enum End {
     HostDied,
 }
 
-/// Waits for the first reason to end.
-pub(crate) async fn wait_for_end(shutdown: &Notify, core: &Arc<Core>, debug: bool) -> io::Result<End> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let host = getppid();
-    let mut check = tokio::time::interval(HOST_CHECK);
-    loop {
-        tokio::select! {
-            () = shutdown.notified() => {
-                tokio::time::sleep(FLUSH).await;
-                return Ok(End::Shutdown);
-            }
-            _ = interrupt.recv() => {
-                if debug {
-                    return Ok(End::Interrupted);
+/// Everything that can end the process. Made before the handshake, so that no signal after it finds the system's own
+/// handling.
+pub(crate) struct Lifetime {
+    pub(crate) shutdown: Arc<Notify>,
+    interrupt: Signal,
+    terminate: Signal,
+    debug: bool,
+}
+
+impl Lifetime {
+    pub(crate) fn new(debug: bool) -> io::Result<Lifetime> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Lifetime { shutdown: Arc::new(Notify::new()), interrupt, terminate, debug })
+    }
+
+    /// Waits for the first reason to end.
+    pub(crate) async fn end(mut self, core: &Core) -> End {
+        let host = getppid();
+        let mut check = tokio::time::interval(HOST_CHECK);
+        loop {
+            tokio::select! {
+                () = self.shutdown.notified() => {
+                    tokio::time::sleep(FLUSH).await;
+                    return End::Shutdown;
                 }
-                tracing::debug!("interrupt ignored: Terraform says when to stop");
-            }
-            _ = terminate.recv() => return Ok(End::Terminated),
-            _ = check.tick(), if !debug => {
-                if getppid() != host {
-                    wind_down(core).await;
-                    return Ok(End::HostDied);
+                _ = self.interrupt.recv() => {
+                    if self.debug {
+                        return End::Interrupted;
+                    }
+                    tracing::debug!("interrupt ignored: Terraform says when to stop");
+                }
+                _ = self.terminate.recv() => return End::Terminated,
+                _ = check.tick(), if !self.debug => {
+                    if getppid() != host {
+                        wind_down(core).await;
+                        return End::HostDied;
+                    }
                 }
             }
         }
@@ -58,7 +73,7 @@ pub(crate) async fn wait_for_end(shutdown: &Notify, core: &Arc<Core>, debug: boo
 }
 
 /// Cancels what is going on and gives it time to leave things in order.
-async fn wind_down(core: &Arc<Core>) {
+async fn wind_down(core: &Core) {
     core.cancel();
     let deadline = tokio::time::Instant::now() + ORPHAN_GRACE;
     while core.running() > 0 && tokio::time::Instant::now() < deadline {

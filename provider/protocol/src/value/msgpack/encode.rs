@@ -113,13 +113,10 @@ impl Output {
         write::write_str(&mut self.bytes, text).map_err(|_| too_long(path))
     }
 
+    /// Always as text, although integers and floats are allowed. Core keeps the precision of the form a number came
+    /// in, and `terraform plan -refresh-only -detailed-exitcode` reports a change where a number that came as an
+    /// integer meets the same one from the state file. Text has the precision of the state file.
     fn number(&mut self, number: &Number, path: &Path) -> Result<(), CodecError> {
-        if let Some(int) = number.to_i64() {
-            return write::write_sint(&mut self.bytes, int).map(|_| ()).map_err(|_| too_long(path));
-        }
-        if let Some(float) = number.to_exact_f64() {
-            return write::write_f64(&mut self.bytes, float).map_err(|_| too_long(path));
-        }
         self.text(&number.to_string(), path)
     }
 
