@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `drbdadm`: everything that goes through the configuration files, with the spelling that works on both
 //! families. Not here: what the kernel runs (see `drbdsetup`) and what a device holds (see `drbdmeta`); `up`,
-//! which is not idempotent ([`adjust`] is); `dump-md`, which fails on good metadata; `invalidate`, which on a
+//! which is not idempotent ([`adjust`] is); `dump-md`, which fails on good metadata; `wipe-md`, which goes on when the
+//! device is busy (see [`wipefs::wipe_drbd`](super::wipefs::wipe_drbd)); `invalidate`, which on a
 //! resource that is down writes "Inconsistent" into the metadata (see
 //! [`drbdsetup::invalidate`](super::drbdsetup::invalidate)).
 
@@ -139,15 +140,6 @@ pub fn create_md(resource: &str, volume: u16, max_peers: Option<u8>, overwrite: 
     }
     args.push(volume_of(resource, volume));
     Cmd::new(PROGRAM, args).within(LONG)
-}
-
-/// Erases the metadata of one volume; this replica's data is then nobody's. Refused while attached (exit 20);
-/// exit 0 when there is none.
-///
-/// It always forces, without a terminal it would do nothing: the caller has the consent.
-pub fn wipe_md(resource: &str, volume: u16) -> Cmd {
-    // drbdadm of 8.4 takes the option only in front of the verb, behind `--`; that of 9 takes it there as well.
-    Cmd::new(PROGRAM, ["--", "--force", "wipe-md", &volume_of(resource, volume)])
 }
 
 /// Asks for the generation identifiers of a configured volume, attached or not: one line on DRBD 8.4, one for
@@ -290,7 +282,6 @@ mod tests {
             "drbdadm create-md --max-peers=7 --force r0/1"
         );
         assert_eq!(primary("r0", false).to_string(), "drbdadm primary r0");
-        assert_eq!(wipe_md("r0", 0).to_string(), "drbdadm -- --force wipe-md r0/0");
     }
 
     #[test]
