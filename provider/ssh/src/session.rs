@@ -48,7 +48,9 @@ pub struct Session {
     own: Counters,
     /// Programs that were seen on the host, and the number of the connection they were seen on: after a reconnection the
     /// host may be another one, or have rebooted with an empty disk.
-    pub(crate) seen: Mutex<HashMap<String, u64>>,
+    seen: RwLock<HashMap<String, u64>>,
+    /// Held by whoever is about to send a program.
+    pub(crate) sending: Mutex<()>,
 }
 
 /// The connection, or how the last attempt failed.
@@ -68,7 +70,8 @@ impl Session {
             host_key: RwLock::default(),
             pool,
             own: Counters::default(),
-            seen: Mutex::default(),
+            seen: RwLock::default(),
+            sending: Mutex::default(),
         }
     }
 
@@ -110,7 +113,11 @@ impl Session {
                     if matches!(ending, Ending::TimedOut(None)) {
                         link.suspect();
                     }
-                    return outcome(&self.target, &job, transcript);
+                    let output = outcome(&self.target, &job, transcript);
+                    if matches!(output, Ok(ExecOutput { code: 126 | 127, .. })) {
+                        self.forget_seen(&job.program);
+                    }
+                    return output;
                 }
                 Err(Broken { error: error @ SshError::ConnectionLost { .. }, sent })
                     if may_repeat && (exec.idempotent || !sent) =>
@@ -137,6 +144,23 @@ impl Session {
             max_output: exec.max_output,
             open_timeout: self.target.connect_timeout,
         })
+    }
+
+    /// Whether this program was seen on the host, over the connection that is open now.
+    pub(crate) fn has_seen(&self, path: &str) -> bool {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        seen.get(path) == Some(&self.stats().connections)
+    }
+
+    /// Notes that this program is on the host.
+    pub(crate) fn note_seen(&self, path: &str) {
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(path.to_owned(), self.stats().connections);
+    }
+
+    /// The host says that there is no such program (any more).
+    fn forget_seen(&self, path: &str) {
+        self.seen.write().unwrap_or_else(PoisonError::into_inner).remove(path);
     }
 
     /// Opens the connection if there is none.

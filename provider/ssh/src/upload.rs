@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
 
 use crate::error::SshError;
 use crate::outcome::tail;
@@ -77,9 +78,9 @@ impl Session {
             return Err(self.invalid(format!("{:o} is not a file mode", upload.mode)));
         }
         let mode = format!("{:04o}", upload.mode);
-        let digest = hex(&Sha256::digest(upload.bytes));
+        let (bytes, digest) = self.hashed(upload.bytes).await?;
         let argv = ["/bin/sh", "-c", PUT, "upload", upload.path, &mode, &digest];
-        let exec = Exec::new(&argv).input(upload.bytes).within(upload.deadline).idempotent();
+        let exec = Exec::new(&argv).input(bytes).within(upload.deadline).idempotent();
         self.require(upload.path, self.exec(exec).await?)
     }
 
@@ -96,26 +97,37 @@ impl Session {
             return Err(self.invalid(format!("{:?} is not a plain file name", binary.name)));
         }
         // Held while working: others who need the same program wait instead of sending it too.
-        let mut seen = self.seen.lock().await;
-        if seen.get(&path) == Some(&self.stats().connections) {
+        let _alone = self.sending.lock().await;
+        if self.has_seen(&path) {
             return Ok(path);
         }
         let script = format!("{TRUSTED_DIR}{SEEN}");
         let argv = ["/bin/sh", "-c", &script, "ensure", binary.dir, &path, binary.sha256];
         let found = self.exec(Exec::new(&argv).within(CHECK).idempotent()).await?;
         if found.code == 93 {
-            if hex(&Sha256::digest(binary.bytes)) != binary.sha256 {
+            let (bytes, digest) = self.hashed(binary.bytes).await?;
+            if digest != binary.sha256 {
                 return Err(self.invalid(format!("the bytes for {path} do not have the SHA-256 in its name")));
             }
             let script = format!("{TRUSTED_DIR}{PUT}");
             let argv = ["/bin/sh", "-c", &script, "ensure", binary.dir, &path, "0755", binary.sha256];
-            let exec = Exec::new(&argv).input(binary.bytes).within(binary.deadline).idempotent();
+            let exec = Exec::new(&argv).input(bytes).within(binary.deadline).idempotent();
             self.require(&path, self.exec(exec).await?)?;
         } else {
             self.require(&path, found)?;
         }
-        seen.insert(path.clone(), self.stats().connections);
+        self.note_seen(&path);
         Ok(path)
+    }
+
+    /// The bytes and their digest, computed off the event loop.
+    async fn hashed(&self, bytes: &[u8]) -> Result<(Vec<u8>, String), SshError> {
+        let bytes = bytes.to_vec();
+        let hashing = spawn_blocking(move || {
+            let digest = hex(&Sha256::digest(&bytes));
+            (bytes, digest)
+        });
+        hashing.await.map_err(|error| self.invalid(format!("its digest was not computed ({error})")))
     }
 
     /// Exit 0, or the error for the file.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use drbd_ssh::{Binary, Exec, Pool, Session, SshError, Stats, Upload};
 
-use crate::lab::{Sshd, check_message, path, script, sha256, text, wait_for};
+use crate::lab::{Setup, Sshd, check_message, folder, path, script, sha256, text, wait_for};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -94,13 +94,18 @@ async fn a_full_disk_leaves_the_old_file() {
 
 #[tokio::test]
 async fn a_cut_in_the_middle_leaves_the_old_file() {
-    let mut server = Sshd::start();
+    // A host that reads slowly, so that the cut comes for certain in the middle.
+    let dir = folder();
+    fs::create_dir(dir.path().join("bin")).unwrap();
+    script(&dir.path().join("bin/cat"), "#!/bin/sh\nhead -c 1000\nsleep 2\nexec /bin/cat\n");
+    let config = format!("SetEnv PATH={}:/usr/bin:/bin", path(dir.path(), "bin"));
+    let mut server = Sshd::with(Setup { config, dir: Some(dir), ..Setup::default() });
     let (_, session) = server.session().await;
     let file = path(server.dir.path(), "file");
-    put(&session, &file, b"old", 0o600).await.unwrap();
+    fs::write(&file, "old").unwrap();
     let running = {
         let (session, file) = (Arc::clone(&session), file.clone());
-        tokio::spawn(async move { put(&session, &file, &vec![1; 60_000_000], 0o600).await })
+        tokio::spawn(async move { put(&session, &file, &vec![1; 4_000_000], 0o600).await })
     };
     wait_for(|| leftovers(server.dir.path()) == 1).await;
     let mut connections = server.descendants();
@@ -152,6 +157,11 @@ async fn a_program_is_sent_once_and_then_found() {
     assert_eq!(pool.stats().executions, 3, "look, send, run");
     ensure(&session, &dir, &bytes, &digest).await.unwrap();
     assert_eq!(pool.stats().executions, 3, "this session has seen it");
+    // Somebody has tidied up: a caller who finds the program missing may simply ask for it again.
+    fs::remove_file(&file).unwrap();
+    assert_eq!(session.exec(Exec::new(&[&file])).await.unwrap().code, 127);
+    ensure(&session, &dir, &bytes, &digest).await.unwrap();
+    assert_eq!(session.exec(Exec::new(&[&file])).await.unwrap().code, 0);
     let (pool, session) = server.session().await;
     ensure(&session, &dir, &bytes, &digest).await.unwrap();
     assert_eq!(pool.stats(), Stats { connections: 1, executions: 1 }, "another process looks once");
