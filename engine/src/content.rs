@@ -3,7 +3,7 @@
 //!
 //! This is the gate before every `create-md`. The order of the questions matters; each has its reason beside it.
 
-use crate::observed::{Claim, Content, Device};
+use crate::observed::{Content, Device};
 use crate::record::{Phase, VolumeRecord};
 use drbd_schemas::{Family, Verdict};
 
@@ -28,13 +28,7 @@ impl Judged {
 }
 
 /// Judges one device. `has_tag`: the logical volume carries [`crate::record::LV_TAG`].
-pub fn judge(
-    device: &Device,
-    record: Option<&VolumeRecord>,
-    has_tag: bool,
-    claims: &[Claim],
-    family: Family,
-) -> Judged {
+pub fn judge(device: &Device, record: Option<&VolumeRecord>, has_tag: bool, family: Family) -> Judged {
     let Some(identity) = device.identity() else {
         return Judged::of(match &device.content {
             Content::Unreadable(why) => Verdict::Unreadable { why: why.clone() },
@@ -48,9 +42,6 @@ pub fn judge(
     // consent can override it.
     if let Some(user) = &device.in_use {
         return Judged::foreign(format!("a device in use: {user}"), None);
-    }
-    if let Some(claim) = claims.iter().find(|claim| claim.disks.contains(&device.path)) {
-        return Judged::foreign(format!("the disk of resource {} ({})", claim.resource, claim.place), None);
     }
     let same_device = record.filter(|record| record.identity.as_ref().is_none_or(|known| *known == identity));
     judge_content(device, &identity, same_device, record, has_tag, family)
@@ -145,7 +136,7 @@ mod tests {
     }
 
     fn verdict(device: &Device, record: Option<&VolumeRecord>) -> Verdict {
-        judge(device, record, false, &[], Family::V84).verdict
+        judge(device, record, false, Family::V84).verdict
     }
 
     #[test]
@@ -171,12 +162,12 @@ mod tests {
     fn an_lv_of_a_cut_run_is_fresh_and_a_strangers_is_not() {
         let creating = VolumeRecord { identity: None, created_lv: true, ..record(Phase::Creating, None) };
         let leftover = device(Content::Data { offset: 4096 });
-        let judged = judge(&leftover, Some(&creating), true, &[], Family::V84);
+        let judged = judge(&leftover, Some(&creating), true, Family::V84);
         assert_eq!(judged, Judged { verdict: Verdict::Blank, fresh: true });
-        let judged = judge(&leftover, Some(&creating), false, &[], Family::V84);
+        let judged = judge(&leftover, Some(&creating), false, Family::V84);
         assert!(matches!(judged.verdict, Verdict::Foreign { .. }));
         let created = VolumeRecord { phase: Phase::Created, ..creating };
-        let judged = judge(&leftover, Some(&created), true, &[], Family::V84);
+        let judged = judge(&leftover, Some(&created), true, Family::V84);
         assert!(matches!(judged.verdict, Verdict::Foreign { .. }), "a finished volume is no longer fresh");
     }
 

@@ -48,7 +48,7 @@ pub fn of_observed(name: &str, observed: &Observed, only_peer: Option<&str>) -> 
                 && lv.tags.iter().any(|t| t == crate::record::LV_TAG)
         });
         let record = observed.record.volumes.get(number);
-        let judged = content::judge(device, record, tagged, &observed.claims, family);
+        let judged = content::judge(device, record, tagged, family);
         let just_created = match &device.content {
             Content::Metadata(found) => Some(found.just_created),
             _ => None,

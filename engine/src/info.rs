@@ -189,9 +189,9 @@ impl Reading {
                 claimed.and_then(|c| c.volumes.get(&number.get()).cloned()).unwrap_or_default();
             let recorded = sources.record.volumes.get(&number).map(|volume| volume.path.clone());
             let Some(path) = attached.clone().or(in_file).or(recorded) else { continue };
-            let device = self.device(host, path, attached.is_some(), minor)?;
+            let device = self.device(host, name, path, attached.is_some(), minor)?;
             let just_created = self.just_created(host, sources, number, &device)?;
-            let verdict = self.verdict(name, number, &device, sources.record);
+            let verdict = self.verdict(number, &device, sources.record);
             found.insert(number, Backing { device, verdict, just_created });
         }
         Ok(found)
@@ -220,6 +220,7 @@ impl Reading {
     fn device(
         &self,
         host: &impl Host,
+        name: &str,
         path: String,
         attached: bool,
         minor: Option<u32>,
@@ -230,7 +231,11 @@ impl Reading {
         if attached {
             return Ok(Device { path, block: Some(block), content: Content::AttachedHere, in_use: None });
         }
-        let in_use = observe::device_user(host, &block)?;
+        let others: Vec<Claim> = self.claims.iter().filter(|claim| claim.resource != name).cloned().collect();
+        let in_use = match observe::device_user(host, &block)? {
+            None => observe::device_claimed(host, &others, &block)?,
+            user => user,
+        };
         let content = match (&in_use, self.family) {
             (None, Some(family)) => observe::device_content(host, &path, &block, minor, family)?,
             (None, None) => Content::Unreadable("there is no DRBD that could tell".to_owned()),
@@ -263,20 +268,13 @@ impl Reading {
         }
     }
 
-    fn verdict(
-        &self,
-        name: &str,
-        number: VolumeNumber,
-        device: &Device,
-        record: &Record,
-    ) -> drbd_schemas::Verdict {
+    fn verdict(&self, number: VolumeNumber, device: &Device, record: &Record) -> drbd_schemas::Verdict {
         let tagged = self.lvm.lvs.iter().any(|lv| {
             device.path == format!("/dev/{}/{}", lv.vg, lv.name)
                 && lv.tags.iter().any(|tag| tag == record::LV_TAG)
         });
-        let others: Vec<Claim> = self.claims.iter().filter(|claim| claim.resource != name).cloned().collect();
         let family = self.family.unwrap_or(Family::V9);
-        content::judge(device, record.volumes.get(&number), tagged, &others, family).verdict
+        content::judge(device, record.volumes.get(&number), tagged, family).verdict
     }
 
     fn pending_of(&self, name: &str, sources: &Sources<'_>) -> Vec<String> {

@@ -35,6 +35,8 @@ pub mod record;
 pub mod refusal;
 pub mod res_file;
 pub mod run;
+#[cfg(any(test, feature = "testing"))]
+pub mod simulate;
 pub mod step;
 pub mod sync;
 pub mod tools;

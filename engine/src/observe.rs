@@ -9,7 +9,7 @@ mod devices;
 mod staging;
 
 pub(crate) use claims::{in_text as claims_in_text, others as claims_of_others, peers as peers_in_text};
-pub(crate) use devices::{content as device_content, user as device_user};
+pub(crate) use devices::{claimed as device_claimed, content as device_content, user as device_user};
 
 use crate::host::{Cmd, Host, HostError};
 use crate::observed::{DryRun, Observed};

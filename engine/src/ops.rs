@@ -6,7 +6,7 @@ use crate::host::Cmd;
 use crate::record::LV_TAG;
 use crate::step::{CreateLv, CreateMetadata, Step};
 use crate::tools::drbdadm::Overwrite;
-use crate::tools::{drbdadm, drbdmeta, drbdsetup, lvm, modinfo, wipefs};
+use crate::tools::{drbdadm, drbdsetup, lvm, modinfo, wipefs};
 use drbd_schemas::VolumeNumber;
 use std::time::Duration;
 
@@ -91,8 +91,8 @@ pub fn of(step: &Step) -> Vec<Op> {
             run(lvm::remove(filter, volume_group, name, uuid)),
             Op::ExpectNoLv { volume_group: volume_group.clone(), name: name.clone() },
         ],
-        Step::WipeMetadata { device, minor, family, .. } => {
-            vec![run(drbdmeta::wipe_md(*family, *minor, device))]
+        Step::WipeMetadata { device, .. } => {
+            vec![run(wipefs::wipe_drbd(device))]
         }
         Step::ForgetRecord { resource } => vec![Op::Remove(crate::record::path(resource))],
         Step::SkipInitialSync { cmd, .. } => vec![run(cmd.clone())],

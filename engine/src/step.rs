@@ -4,8 +4,8 @@
 
 use crate::host::Cmd;
 use crate::tools::lvm::Filter;
+use drbd_schemas::VolumeNumber;
 use drbd_schemas::reply::Risk;
-use drbd_schemas::{Family, VolumeNumber};
 use std::fmt;
 
 /// One step on one host.
@@ -113,10 +113,6 @@ pub enum Step {
         volume: VolumeNumber,
         /// The device.
         device: String,
-        /// The minor under which the metadata were used.
-        minor: u32,
-        /// The metadata's format.
-        family: Family,
     },
     /// Forget what was made.
     ForgetRecord {

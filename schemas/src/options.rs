@@ -236,7 +236,6 @@ pub const OPTIONS: &[OptionInfo] = &[
         "What a Primary does about a peer that it lost",
     ),
     opt(Net, "ko-count", Int(0, 200), "Timeouts of one write before the peer is dropped; 0 disables"),
-    nine(Net, "load-balance-paths", Bool, "Use all paths of a connection at once"),
     opt(Net, "max-buffers", Int(32, 131_072), "Pages for receiving data"),
     opt(Net, "max-epoch-size", Int(1, 20_000), "Writes between two barriers"),
     opt(
@@ -274,7 +273,6 @@ pub const OPTIONS: &[OptionInfo] = &[
     ),
     opt(Net, "tcp-cork", Bool, "Let TCP gather small packets"),
     opt(Net, "timeout", Int(1, 600), "Deadline for a peer's answer, in tenths of a second"),
-    nine(Net, "tls", Bool, "Encrypt the connection with kernel TLS"),
     nine(Net, "transport", Word(&["tcp", "lb-tcp", "rdma"]), "Transport of the connection"),
     old(
         Net,

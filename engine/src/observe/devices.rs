@@ -4,11 +4,13 @@
 
 use super::ObserveError;
 use crate::host::{BlockDevice, Host};
-use crate::observed::{Content, Device, Metadata, Observed};
-use crate::plan::remove::FREE_MINOR;
+use crate::observed::{Claim, Content, Device, Metadata, Observed};
 use crate::tools::drbdsetup::RunningDisk;
 use crate::tools::{Family, blkid, drbdmeta, proc};
 use drbd_schemas::VolumeNumber;
+
+/// A minor that nothing uses: `drbdmeta` wants one, to see that it is not attached.
+const FREE_MINOR: u32 = 1_048_575;
 
 pub(super) fn observe(
     host: &impl Host,
@@ -25,7 +27,10 @@ pub(super) fn observe(
         return Ok(Device { path, block: Some(block), content: Content::AttachedHere, in_use: None });
     }
     let minor = observed.device_status(number).map(|device| device.minor).or(declared_minor);
-    let in_use = user(host, &block)?;
+    let in_use = match user(host, &block)? {
+        None => claimed(host, &observed.claims, &block)?,
+        user => user,
+    };
     let content = match &in_use {
         // Opening what somebody uses is not needed to refuse it.
         Some(_) => Content::Unreadable("it is in use".to_owned()),
@@ -48,6 +53,24 @@ fn attached_here(
     };
     let RunningDisk::Attached { device, .. } = &volume.disk else { return Ok(false) };
     Ok(device == path || host.block_device(device)?.is_some_and(|other| other.number == block.number))
+}
+
+/// The resource whose file names this device, by whatever path: `drbdadm` itself does not notice two resources on one
+/// disk.
+pub(crate) fn claimed(
+    host: &impl Host,
+    claims: &[Claim],
+    block: &BlockDevice,
+) -> Result<Option<String>, ObserveError> {
+    for claim in claims {
+        for disk in &claim.disks {
+            // A path in somebody else's file may name anything, also what is no block device.
+            if host.block_device(disk).ok().flatten().is_some_and(|other| other.number == block.number) {
+                return Ok(Some(format!("the disk of resource {} ({})", claim.resource, claim.place)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Who uses a device, if anybody.

@@ -39,7 +39,7 @@ pub(crate) fn judge(context: &Context<'_>, volume: VolumeNumber, device: &Device
             .is_some_and(|lv| lv.tags.iter().any(|tag| tag == LV_TAG)),
         Storage::Devices(_) | Storage::Diskless {} => false,
     };
-    content::judge(device, context.record(volume), tagged, &context.observed.claims, context.family)
+    content::judge(device, context.record(volume), tagged, context.family)
 }
 
 fn existing(

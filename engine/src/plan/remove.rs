@@ -3,14 +3,15 @@
 //! be removed is what this host remembers to have made, never what a declaration might say now.
 
 use super::{Permits, Plan};
-use crate::observed::{DryRun, Observed};
+use crate::observed::{Content, DryRun, Observed};
+use crate::record::VolumeRecord;
 use crate::refusal::Refusal;
 use crate::res_file;
 use crate::step::{Planned, Step};
 use crate::tools::drbdsetup::RoleName;
 use crate::tools::lvm::Filter;
 use drbd_schemas::reply::Code;
-use drbd_schemas::{Family, ResourceName};
+use drbd_schemas::{ResourceName, VolumeNumber};
 
 /// Plans `state: down`.
 pub fn down(name: &ResourceName, observed: &Observed, in_use: Option<&str>) -> Result<Plan, Refusal> {
@@ -86,7 +87,6 @@ fn storage(
     filter: &Filter,
     plan: &mut Plan,
 ) -> Result<(), Refusal> {
-    let family = observed.drbd.family().unwrap_or(Family::V9);
     for (number, record) in &observed.record.volumes {
         let lost = |path: &str| format!("the data of {name}/{number} on {path} are lost on this host");
         if record.created_lv {
@@ -120,8 +120,8 @@ fn storage(
                 }
                 (None, _) => {}
             }
-        } else if let Some(minor) = still_ours(observed, *number, record) {
-            let step = Step::WipeMetadata { volume: *number, device: record.path.clone(), minor, family };
+        } else if still_ours(observed, *number, record) {
+            let step = Step::WipeMetadata { volume: *number, device: record.path.clone() };
             let text = format!(
                 "{}; what was written through DRBD stays readable below it",
                 "DRBD's metadata are gone"
@@ -133,25 +133,22 @@ fn storage(
     Ok(())
 }
 
-/// The minor to name to `drbdmeta`, if the device still holds the metadata that were written for this volume.
-fn still_ours(
-    observed: &Observed,
-    number: drbd_schemas::VolumeNumber,
-    record: &crate::record::VolumeRecord,
-) -> Option<u32> {
-    let device = observed.devices.get(&number)?;
+/// The device still holds the metadata that were written for this volume.
+fn still_ours(observed: &Observed, number: VolumeNumber, record: &VolumeRecord) -> bool {
+    let Some(device) = observed.devices.get(&number) else { return false };
     let same_device = record.identity.is_some() && device.identity() == record.identity;
     let holds_ours = match &device.content {
-        crate::observed::Content::Metadata(found) => record.metadata.as_ref() == Some(&found.device_uuid),
-        crate::observed::Content::AttachedHere => true,
-        _ => false,
+        Content::Metadata(found) => record.metadata.as_ref() == Some(&found.device_uuid),
+        Content::AttachedHere => true,
+        Content::NoDevice
+        | Content::Signature(_)
+        | Content::Data { .. }
+        | Content::Zeroes
+        | Content::MovedMetadata
+        | Content::Unreadable(_) => false,
     };
-    let minor = observed.device_status(number).map(|device| device.minor);
-    (same_device && holds_ours).then(|| minor.unwrap_or(FREE_MINOR))
+    same_device && holds_ours
 }
-
-/// A minor that nothing uses: `drbdmeta` wants one, to see that it is not attached.
-pub(crate) const FREE_MINOR: u32 = 1_048_575;
 
 /// Plans `state: up`.
 pub fn up(name: &ResourceName, observed: &Observed) -> Result<Plan, Refusal> {

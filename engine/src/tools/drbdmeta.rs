@@ -35,17 +35,6 @@ pub fn get_gi(family: Family, minor: u32, device: &str, peer_node_id: u8) -> Cmd
     Cmd::new(PROGRAM, args)
 }
 
-/// Erases internal metadata from `device`, without any configuration; exit 0 when there is none. It always forces,
-/// without a terminal it would do nothing: the caller has the consent.
-///
-/// **Refused only while `minor` itself is attached.** Forced, it overrides "Exclusive open failed": it writes under a
-/// mount, and under another minor number it erases the metadata of a running replica and exits 0 (measured).
-/// [`wipefs::wipe_drbd`](super::wipefs::wipe_drbd) does the same and refuses whenever the device is in use.
-pub fn wipe_md(family: Family, minor: u32, device: &str) -> Cmd {
-    let format = family.metadata_format();
-    Cmd::new(PROGRAM, ["--force", &minor.to_string(), format, device, "internal", "wipe-md"])
-}
-
 /// Reads the answer to [`get_gi`]: `None` when there is no metadata **of the format asked for at its place**.
 ///
 /// That is not yet "blank": the device may hold the other format, anything else, or metadata whose device grew

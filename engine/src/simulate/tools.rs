@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The programs of the model: each command changes the state and prints what the real one prints.
+
+use super::machine::{Data, Disk, Lv, Metadata, Running, World};
+use crate::host::{Cmd, Output};
+use crate::observe::claims_in_text;
+use crate::tools::size;
+use drbd_schemas::Family;
+use serde_json::json;
+
+/// The command is a question: it changes nothing.
+pub(super) fn only_reads(cmd: &Cmd) -> bool {
+    let words: Vec<&str> = cmd.args.iter().map(String::as_str).collect();
+    match cmd.program {
+        "blkid" | "modinfo" => true,
+        "lvm" => matches!(words.first(), Some(&"fullreport" | &"lvmconfig")),
+        "drbdsetup" => matches!(words.first(), Some(&"events2" | &"show" | &"status")),
+        "drbdmeta" => words.last() == Some(&"get-gi") || words.contains(&"get-gi"),
+        "drbdadm" => words.contains(&"-d") || matches!(words.first(), Some(&"get-gi" | &"--version")),
+        _ => false,
+    }
+}
+
+pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
+    let words: Vec<&str> = cmd.args.iter().map(String::as_str).collect();
+    if !only_reads(cmd) {
+        world.journal.push(format!("{host}: {cmd}"));
+    }
+    match (cmd.program, words.as_slice()) {
+        ("modinfo", _) => Output::of(0, "8.4.11\n", ""),
+        ("modprobe", _) => {
+            world.machine(host).module = true;
+            done()
+        }
+        ("lvm", ["fullreport", ..]) => Output::of(0, report(world, host), ""),
+        ("lvm", ["lvcreate", ..]) => lvcreate(world, host, &words),
+        ("lvm", ["lvextend", ..]) => lvextend(world, host, &words),
+        ("lvm", ["lvremove", ..]) => lvremove(world, host, &words),
+        ("blkid", [.., device]) => blkid(world, host, device),
+        ("wipefs", ["--all", "--types", "drbd", device]) => {
+            if let Some(disk) = world.machine(host).disk(device) {
+                disk.metadata = None;
+            }
+            world.lose(format!("{host}: wipefs --types drbd {device}"));
+            done()
+        }
+        ("wipefs", [.., device]) => wipefs(world, host, device),
+        ("drbdmeta", _) if words.contains(&"get-gi") => get_gi_of(world, host, &words),
+        ("drbdsetup", ["events2", ..]) => Output::of(0, events2(world, host), ""),
+        ("drbdsetup", ["show", ..]) => Output::of(0, show(world, host), ""),
+        ("drbdsetup", ["down", resource]) | ("drbdadm", ["down", resource]) => {
+            world.machine(host).running.remove(*resource);
+            done()
+        }
+        ("drbdadm", ["-c", _, "-d", "adjust", resource]) => dry_run(world, host, resource, true),
+        ("drbdadm", ["-d", "adjust", resource]) => dry_run(world, host, resource, false),
+        ("drbdadm", ["--version"]) => {
+            Output::of(0, "DRBD_KERNEL_VERSION_CODE=0x08040b\nDRBDADM_VERSION=9.22.0\n", "")
+        }
+        ("drbdadm", ["get-gi", volume]) => get_gi_of_volume(world, host, volume),
+        ("drbdadm", ["adjust", resource]) => adjust(world, host, resource),
+        ("drbdadm", ["create-md", ..]) => create_md(world, host, &words),
+        ("drbdadm", ["new-current-uuid", _, volume]) => skip_sync(world, host, volume),
+        ("drbdadm", ["primary", "--force", resource]) => primary(world, host, resource),
+        ("drbdadm", ["secondary", resource]) => {
+            if let Some(running) = world.machine(host).running.get_mut(*resource) {
+                running.primary = false;
+            }
+            done()
+        }
+        ("drbdadm", ["resize", volume]) => resize(world, host, volume),
+        _ => Output::of(127, "", format!("the model does not know: {cmd}\n")),
+    }
+}
+
+fn done() -> Output {
+    Output::of(0, "", "")
+}
+
+fn option<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
+    let at = words.iter().position(|word| *word == name)?;
+    words.get(at + 1).copied()
+}
+
+fn kib(text: &str) -> u64 {
+    text.trim_end_matches('k').parse().unwrap_or(0)
+}
+
+fn lvcreate(world: &mut World, host: &str, words: &[&str]) -> Output {
+    let uuid = format!("{:0>32}", format!("{:x}", world.fresh_number()));
+    let thin = option(words, "--thinpool");
+    let size = option(words, "--virtualsize").or_else(|| option(words, "--size")).map_or(0, kib);
+    let name = format!(
+        "{}/{}",
+        words.last().copied().unwrap_or_default(),
+        option(words, "--name").unwrap_or_default()
+    );
+    let machine = world.machine(host);
+    if machine.lvs.contains_key(&name) {
+        return Output::of(5, "", "  Logical Volume already exists in volume group\n");
+    }
+    let data = if thin.is_some() { Data::Zeroes } else { Data::Leftover };
+    let disk = Disk { size_kib: size.next_multiple_of(4096), data, metadata: None };
+    let tag = option(words, "--addtag").map(str::to_owned);
+    machine.lvs.insert(name, Lv { uuid, pool: thin.map(str::to_owned), tag, disk });
+    done()
+}
+
+fn lvextend(world: &mut World, host: &str, words: &[&str]) -> Output {
+    let size = option(words, "--size").map_or(0, kib).next_multiple_of(4096);
+    match world.machine(host).lvs.get_mut(words.last().copied().unwrap_or_default()) {
+        Some(lv) if lv.disk.size_kib < size => {
+            lv.disk.size_kib = size;
+            done()
+        }
+        _ => Output::of(5, "", "  not found or not larger\n"),
+    }
+}
+
+fn lvremove(world: &mut World, host: &str, words: &[&str]) -> Output {
+    let name = words.last().copied().unwrap_or_default().to_owned();
+    match world.machine(host).lvs.remove(&name) {
+        Some(lv) => {
+            if lv.disk.data == Data::Replicated || lv.disk.metadata.is_some_and(|md| md.generation != 4) {
+                world.lose(format!("{host}: lvremove {name}"));
+            }
+            done()
+        }
+        None => Output::of(5, "", "  Failed to find logical volume\n"),
+    }
+}
+
+fn report(world: &mut World, host: &str) -> String {
+    let machine = world.machine(host);
+    let mut lvs: Vec<_> = machine
+        .lvs
+        .iter()
+        .map(|(name, lv)| {
+            let uuid = [0..6, 6..10, 10..14, 14..18, 18..22, 22..26, 26..32]
+                .map(|r| lv.uuid.get(r).unwrap_or_default());
+            json!({
+                "lv_name": name.rsplit('/').next(), "lv_uuid": uuid.join("-"),
+                "lv_size": (lv.disk.size_kib * 1024).to_string(),
+                "lv_attr": if lv.pool.is_some() { "Vwi-a-tz--" } else { "-wi-a-----" },
+                "lv_tags": lv.tag.clone().unwrap_or_default(), "pool_lv": lv.pool.clone().unwrap_or_default(),
+                "data_percent": "", "metadata_percent": "", "lv_layout": "linear",
+            })
+        })
+        .collect();
+    lvs.extend(machine.pools.iter().map(|(name, zeroing)| {
+        json!({
+            "lv_name": name.rsplit('/').next(), "lv_uuid": "pool", "lv_size": "1073741824",
+            "lv_attr": if *zeroing { "twi-aotz--" } else { "twi-aot---" }, "lv_tags": "", "pool_lv": "",
+            "data_percent": "0.00", "metadata_percent": "1.00", "lv_layout": "thin,pool",
+        })
+    }));
+    let vg = json!({
+        "vg_name": "vg0", "vg_uuid": "vg", "vg_size": "2147483648", "vg_free": "1073741824",
+        "vg_extent_size": "4194304", "vg_attr": "wz--n-",
+    });
+    let pv = json!({
+        "pv_name": "/dev/sdz", "pv_uuid": "pv", "vg_name": "vg0", "pv_size": "2147483648",
+        "dev_size": "2148483648", "pv_missing": "",
+    });
+    json!({ "report": [{ "vg": [vg], "pv": [pv], "lv": lvs }] }).to_string()
+}
+
+fn blkid(world: &mut World, host: &str, device: &str) -> Output {
+    let Some(disk) = world.machine(host).disk(device) else { return Output::of(2, "", "") };
+    match (&disk.metadata, &disk.data) {
+        (Some(md), _) => {
+            Output::of(0, format!("DEVNAME={device}\nUUID={:016x}\nVERSION=v08\nTYPE=drbd\n", md.uuid), "")
+        }
+        (None, Data::Foreign(kind)) => {
+            Output::of(0, format!("DEVNAME={device}\nUUID=1234\nTYPE={kind}\n"), "")
+        }
+        (None, _) => Output::of(2, "", ""),
+    }
+}
+
+fn wipefs(world: &mut World, host: &str, device: &str) -> Output {
+    if let Some(disk) = world.machine(host).disk(device) {
+        disk.data = Data::Leftover;
+        disk.metadata = None;
+        world.lose(format!("{host}: wipefs {device}"));
+    }
+    done()
+}
+
+fn gi_line(md: Option<Metadata>, consistent: bool) -> Output {
+    let flag = u8::from(consistent);
+    match md {
+        Some(md) => {
+            let zeros = "0000000000000000";
+            Output::of(
+                0,
+                format!("{:016X}:{zeros}:{zeros}:{zeros}:{flag}:{flag}:0:0:0:0:0\n", md.generation),
+                "",
+            )
+        }
+        None => Output::of(1, "", ""),
+    }
+}
+
+fn get_gi_of(world: &mut World, host: &str, words: &[&str]) -> Output {
+    let device = words.iter().find(|word| word.starts_with("/dev/")).copied().unwrap_or_default();
+    gi_line(world.machine(host).disk(device).and_then(|disk| disk.metadata), false)
+}
+
+fn get_gi_of_volume(world: &mut World, host: &str, volume: &str) -> Output {
+    let resource = volume.split('/').next().unwrap_or_default();
+    let machine = world.machine(host);
+    let disk = machine.running.get(resource).and_then(|running| running.disk.clone());
+    let valid = machine.running.get(resource).is_some_and(|running| running.up_to_date);
+    gi_line(disk.and_then(|path| machine.disk(&path)?.metadata), valid)
+}
+
+/// The one volume of a resource on this host, as its file says: minor and backing disk.
+fn configured(text: &str, host: &str, resource: &str) -> Option<(u32, String)> {
+    let claim = claims_in_text(text, "file", host).into_iter().find(|claim| claim.resource == resource)?;
+    let (minor, disk) = claim.volumes.get(&0)?.clone();
+    Some((minor?, disk?))
+}
+
+fn file_of(world: &mut World, host: &str, resource: &str) -> Option<String> {
+    world.machine(host).files.get(&crate::res_file::path(resource)).cloned()
+}
+
+fn dry_run(world: &mut World, host: &str, resource: &str, staged: bool) -> Output {
+    if resource == "all" {
+        let names: Vec<String> = world.machine(host).running.keys().cloned().collect();
+        let each = names.iter().map(|name| dry_run(world, host, name, false).stdout);
+        return Output::of(0, each.collect::<String>(), "");
+    }
+    let path = format!("/run/drbd-host/stage/{resource}.res");
+    let text =
+        if staged { world.machine(host).files.get(&path).cloned() } else { file_of(world, host, resource) };
+    let Some(text) = text else { return Output::of(1, "", "no resources defined!\n") };
+    let Some((minor, disk)) = configured(&text, host, resource) else {
+        return Output::of(10, "", "the model cannot read the file\n");
+    };
+    let lines = match world.machine(host).running.get(resource) {
+        None => {
+            format!("drbdsetup-84 new-resource {resource}\ndrbdsetup-84 new-minor {resource} {minor} 0\n")
+        }
+        Some(running) if running.disk.is_none() => {
+            format!(
+                "drbdmeta {minor} v08 {disk} internal apply-al\ndrbdsetup-84 attach {minor} {disk} {disk} internal\n"
+            )
+        }
+        Some(running) if running.text != text => {
+            "drbdsetup-84 net-options ipv4:10.0.0.1:7000 ipv4:10.0.0.2:7000 --set-defaults\n".to_owned()
+        }
+        Some(_) => String::new(),
+    };
+    Output::of(0, lines, "")
+}
+
+fn adjust(world: &mut World, host: &str, resource: &str) -> Output {
+    let Some(text) = file_of(world, host, resource) else {
+        return Output::of(1, "", "no resources defined!\n");
+    };
+    let Some((minor, path)) = configured(&text, host, resource) else {
+        return Output::of(10, "", "bad file\n");
+    };
+    world.machine(host).module = true;
+    let running = world.machine(host).running.get(resource).cloned();
+    let disk = world.machine(host).disk(&path).cloned();
+    let metadata = disk.as_ref().and_then(|disk| disk.metadata);
+    let attach = running.as_ref().is_none_or(|running| running.disk.is_none());
+    let size_kib = disk.map_or(0, |disk| size::net_kib(disk.size_kib, 1, Family::V84).unwrap_or(0));
+    let now = Running {
+        text,
+        minor,
+        disk: metadata.is_some().then_some(path),
+        primary: running.as_ref().is_some_and(|running| running.primary),
+        up_to_date: metadata.is_some_and(|md| md.generation != 4),
+        size_kib: running.as_ref().filter(|_| !attach).map_or(size_kib, |running| running.size_kib),
+    };
+    world.machine(host).running.insert(resource.to_owned(), now);
+    if metadata.is_none() {
+        // A failed adjust leaves the resource half up (drbd84.md, "What surprised" 2).
+        return Output::of(1, "", "No valid meta data found\n");
+    }
+    world.settle(resource);
+    done()
+}
+
+fn create_md(world: &mut World, host: &str, words: &[&str]) -> Output {
+    let force = words.contains(&"--force");
+    let resource = words.last().and_then(|volume| volume.split('/').next()).unwrap_or_default();
+    let Some(text) = file_of(world, host, resource) else {
+        return Output::of(1, "", "no resources defined!\n");
+    };
+    let Some((_, path)) = configured(&text, host, resource) else { return Output::of(10, "", "bad file\n") };
+    let uuid = world.fresh_number();
+    let Some(disk) = world.machine(host).disk(&path) else { return Output::of(20, "", "could not open\n") };
+    let (data, metadata) = (disk.data.clone(), disk.metadata);
+    if !force && (metadata.is_some() || !matches!(data, Data::Zeroes)) {
+        return Output::of(
+            1,
+            "Operation cancelled.\n",
+            "Found some data\nstdin not a TTY, not waiting for confirmation\n",
+        );
+    }
+    disk.metadata = Some(Metadata { uuid, generation: 4 });
+    if metadata.is_some_and(|md| md.generation != 4) || !matches!(data, Data::Zeroes | Data::Leftover) {
+        world.lose(format!("{host}: create-md over {data:?}, {metadata:?}"));
+    }
+    done()
+}
+
+fn skip_sync(world: &mut World, host: &str, volume: &str) -> Output {
+    let resource = volume.split('/').next().unwrap_or_default();
+    let connected =
+        world.peer_running(host, resource).is_some_and(|(_, peer)| peer.disk.is_some() && !peer.up_to_date);
+    if !connected {
+        return Output::of(10, "", "0: Failure: (151) Need to be StandAlone\n");
+    }
+    // The proof must hold: whoever skips the sync over different contents has lost the data's meaning.
+    let mut contents = Vec::new();
+    for (name, machine) in &world.machines {
+        let running = machine.running.get(resource).and_then(|running| running.disk.as_deref());
+        contents.extend(
+            running.and_then(|path| machine.disk_ref(path)).map(|disk| (name.clone(), disk.data.clone())),
+        );
+    }
+    if contents.iter().any(|(_, data)| *data != Data::Zeroes) {
+        world.lose(format!("{host}: first sync skipped over {contents:?}"));
+    }
+    become_valid(world, host, resource)
+}
+
+fn primary(world: &mut World, host: &str, resource: &str) -> Output {
+    if let Some(running) = world.machine(host).running.get_mut(resource) {
+        running.primary = true;
+    }
+    become_valid(world, host, resource)
+}
+
+fn become_valid(world: &mut World, host: &str, resource: &str) -> Output {
+    let generation = world.fresh_number();
+    let machine = world.machine(host);
+    let Some(running) = machine.running.get_mut(resource) else { return Output::of(10, "", "not up\n") };
+    running.up_to_date = true;
+    if let Some(disk) = running.disk.clone().and_then(|path| machine.disk(&path))
+        && let Some(metadata) = &mut disk.metadata
+    {
+        metadata.generation = generation;
+        disk.data = Data::Replicated;
+    }
+    world.settle(resource);
+    done()
+}
+
+fn resize(world: &mut World, host: &str, volume: &str) -> Output {
+    let resource = volume.split('/').next().unwrap_or_default().to_owned();
+    let sizes = world.machines.values().filter_map(|machine| {
+        let running = machine.running.get(&resource)?;
+        let disk = machine.disk_ref(running.disk.as_deref()?)?;
+        size::net_kib(disk.size_kib, 1, Family::V84)
+    });
+    let smallest = sizes.min().unwrap_or(0);
+    // Exit 0 also when it does nothing (drbd84.md, "What surprised" 13).
+    if world.peer_running(host, &resource).is_some() {
+        for machine in world.machines.values_mut() {
+            if let Some(running) = machine.running.get_mut(&resource) {
+                running.size_kib = running.size_kib.max(smallest);
+            }
+        }
+    }
+    done()
+}
+
+fn disk_word(running: &Running) -> &'static str {
+    match (&running.disk, running.up_to_date) {
+        (None, _) => "Diskless",
+        (Some(_), true) => "UpToDate",
+        (Some(_), false) => "Inconsistent",
+    }
+}
+
+fn events2(world: &mut World, host: &str) -> String {
+    let mut out = String::new();
+    for (name, running) in world.machine(host).running.clone() {
+        let role = if running.primary { "Primary" } else { "Secondary" };
+        let peer = world.peer_running(host, &name).map(|(_, peer)| peer.clone());
+        let (connection, peer_role, replication, peer_disk) = match &peer {
+            Some(peer) => {
+                let role = if peer.primary { "Primary" } else { "Secondary" };
+                ("Connected", role, "Established", disk_word(peer))
+            }
+            None => ("Connecting", "Unknown", "Off", "DUnknown"),
+        };
+        let (minor, size, disk) = (running.minor, running.size_kib, disk_word(&running));
+        out.push_str(&format!("exists resource name:{name} role:{role} suspended:no write-ordering:flush\n"));
+        out.push_str(&format!("exists connection name:{name} peer-node-id:0 conn-name:peer connection:{connection} role:{peer_role} congested:no\n"));
+        out.push_str(&format!("exists device name:{name} volume:0 minor:{minor} disk:{disk} size:{size} read:0 written:0 al-writes:0 bm-writes:0 upper-pending:0 lower-pending:0 al-suspended:no blocked:no\n"));
+        out.push_str(&format!("exists peer-device name:{name} peer-node-id:0 conn-name:peer volume:0 replication:{replication} peer-disk:{peer_disk} resync-suspended:no received:0 sent:0 out-of-sync:0 pending:0 unacked:0\n"));
+    }
+    out + "exists -\n"
+}
+
+fn show(world: &mut World, host: &str) -> String {
+    let mut out = String::new();
+    for (name, running) in &world.machine(host).running {
+        let disk = running
+            .disk
+            .as_ref()
+            .map(|path| format!("disk \"{path}\"; meta-disk internal;"))
+            .unwrap_or_default();
+        out.push_str(&format!(
+            "resource {name} {{ options {{ }} net {{ }} _remote_host {{ address ipv4 10.0.0.2:7000; }} _this_host {{ address ipv4 10.0.0.1:7000; volume 0 {{ device minor {}; {disk} }} }} }}\n",
+            running.minor
+        ));
+    }
+    out
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What is rendered, the real `drbdadm` accepts: both families, every part of a declaration. No kernel module is needed
+//! (`DRBD_DRIVER_VERSION_OVERRIDE` tells the front end which module to expect).
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop here")]
+
+use drbd_engine::res_file::{self, Secrets};
+use drbd_schemas::options::{self, Kind};
+use drbd_schemas::{Declaration, Family, Resource};
+use serde_json::{Value, json};
+use std::process::Command;
+
+fn resource(value: Value) -> Resource {
+    Resource::try_from(serde_json::from_value::<Declaration>(value).unwrap()).unwrap()
+}
+
+struct Answer {
+    ok: bool,
+    stdout: String,
+    stderr: String,
+}
+
+fn drbdadm(resource: &Resource, family: Family, node: &str, args: &[&str]) -> Answer {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("r.res");
+    std::fs::write(&file, res_file::render(resource, family, Secrets::Written)).unwrap();
+    let version = if family == Family::V84 { "8.4.11" } else { "9.2.18" };
+    let output = Command::new("/usr/sbin/drbdadm")
+        .arg("-c")
+        .arg(&file)
+        .args(args)
+        .env("__DRBD_NODE__", node)
+        .env("DRBD_DRIVER_VERSION_OVERRIDE", version)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    Answer {
+        ok: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[track_caller]
+fn accepted(resource: &Resource, family: Family) -> String {
+    let name = resource.name().to_string();
+    let mut dumps = String::new();
+    for node in resource.nodes.keys() {
+        let answer = drbdadm(resource, family, node.as_str(), &["dump", &name]);
+        let text = res_file::render(resource, family, Secrets::Masked);
+        assert!(answer.ok, "DRBD {family} on {node}: {}\n{text}", answer.stderr);
+        dumps.push_str(&answer.stdout);
+    }
+    dumps
+}
+
+fn lvm() -> Value {
+    json!({ "lvm_thin": { "volume_group": "vg0", "thin_pool": "pool" } })
+}
+
+fn pair() -> Value {
+    json!({
+        "name": "r0", "port": 7000, "shared_secret": "s3cret-word!",
+        "nodes": {
+            "h1": { "node_id": 0, "address": "10.0.0.1", "storage": lvm() },
+            "h2": { "node_id": 1, "address": "10.0.0.2", "storage": { "devices": { "0": "/dev/disk/by-id/a", "1": "/dev/disk/by-id/b" } } },
+        },
+        "volumes": { "0": { "minor": 1000, "size": "64MiB" }, "1": { "minor": 1001, "size": "1GiB", "disk": { "al-extents": "257" } } },
+        "net": { "protocol": "C", "max-buffers": "8000", "fencing": "resource-only" },
+        "disk": { "c-max-rate": "100M", "on-io-error": "detach" },
+    })
+}
+
+#[test]
+fn a_pair_with_everything_is_accepted_by_both_families() {
+    for family in [Family::V84, Family::V9] {
+        let dump = accepted(&resource(pair()), family);
+        for part in [
+            "10.0.0.1:7000",
+            "minor 1001",
+            "s3cret-word!",
+            "max-buffers",
+            "resource-only",
+            "/dev/vg0/r0_00001",
+        ] {
+            assert!(dump.contains(part), "DRBD {family}: {part} is missing in\n{dump}");
+        }
+    }
+}
+
+#[test]
+fn ipv6_and_a_path_of_its_own_are_accepted_by_both_families() {
+    let mut value = pair();
+    value["nodes"]["h1"]["address"] = json!("fd00::1");
+    value["nodes"]["h2"]["address"] = json!("fd00::2");
+    value["connections"] = json!([{ "nodes": ["h2", "h1"], "net": { "protocol": "A" },
+        "paths": [{ "h1": "[fd01::1]:7100", "h2": "[fd01::2]:7100" }] }]);
+    for family in [Family::V84, Family::V9] {
+        let dump = accepted(&resource(value.clone()), family);
+        assert!(dump.contains("[fd01::1]:7100"), "{dump}");
+        let words: Vec<&str> = dump.split_whitespace().collect();
+        assert!(words.windows(2).any(|pair| pair == ["protocol", "A;"]), "{dump}");
+    }
+}
+
+fn three() -> Value {
+    json!({
+        "name": "db", "port": 7001,
+        "nodes": {
+            "a": { "node_id": 4, "address": "10.0.0.1", "storage": lvm() },
+            "b": { "node_id": 2, "address": "10.0.0.2", "port": 7009, "storage": lvm() },
+            "c": { "node_id": 7, "address": "10.0.0.3", "storage": { "diskless": {} } },
+        },
+        "volumes": { "0": { "minor": 1002, "size": "64MiB" } },
+        "options": { "quorum": "majority", "on-no-quorum": "io-error", "auto-promote": "yes" },
+        "connections": [
+            { "nodes": ["a", "c"], "net": { "protocol": "A", "sndbuf-size": "10M" } },
+            { "nodes": ["a", "b"], "paths": [
+                { "a": "10.0.0.1:7001", "b": "10.0.0.2:7009" }, { "a": "10.1.0.1:7001", "b": "10.1.0.2:7009" } ] },
+        ],
+    })
+}
+
+#[test]
+fn three_nodes_with_a_diskless_one_form_a_full_mesh() {
+    let three = resource(three());
+    accepted(&three, Family::V9);
+    let plan = drbdadm(&three, Family::V9, "a", &["-d", "adjust", "db"]);
+    assert!(plan.ok, "{}", plan.stderr);
+    let count = |what: &str| plan.stdout.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(
+        (count("new-resource db 4"), count("new-peer db 2"), count("new-peer db 7")),
+        (1, 1, 1),
+        "{}",
+        plan.stdout
+    );
+    assert_eq!(count("new-path db 2"), 2, "two paths between a and b: {}", plan.stdout);
+    let client = drbdadm(&three, Family::V9, "c", &["-d", "adjust", "db"]);
+    assert!(!client.stdout.contains(" attach "), "a diskless node attaches nothing: {}", client.stdout);
+}
+
+#[test]
+fn what_needs_drbd_9_would_break_an_8_4_host() {
+    let three = resource(three());
+    assert!(!three.unsupported_by(Family::V84).is_empty());
+    let answer = drbdadm(&three, Family::V84, "a", &["sh-nop"]);
+    assert!(!answer.ok, "drbdadm for 8.4 takes it, so refusing it would be wrong");
+}
+
+/// Every option of the table, with a value of its kind, in a file of its own: the names, sections and value spellings
+/// are the tool's.
+#[test]
+fn every_option_of_the_table_is_one_that_drbdadm_knows() {
+    let mut refused = Vec::new();
+    for family in [Family::V84, Family::V9] {
+        for option in options::OPTIONS.iter().filter(|option| option.only.is_none_or(|only| only == family)) {
+            for value in values(option.kind) {
+                let mut declared = pair();
+                for section in ["net", "disk", "options"] {
+                    declared[section] = json!({});
+                }
+                declared[option.section.keyword()] = json!({ option.name: value });
+                let resource = resource(declared);
+                let answer = drbdadm(&resource, family, "h1", &["dump", "r0"]);
+                if !answer.ok || !answer.stdout.contains(option.name) {
+                    let why = answer.stderr.lines().next().unwrap_or_default().to_owned();
+                    refused.push(format!("DRBD {family}: {} {value}: {why}", option.name));
+                }
+            }
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+fn values(kind: Kind) -> Vec<String> {
+    match kind {
+        Kind::Bool => vec!["yes".into(), "no".into()],
+        Kind::Int(min, max) => vec![min.to_string(), max.to_string()],
+        Kind::Size => vec!["1M".into()],
+        Kind::Word(words) => words.iter().map(|word| (*word).to_owned()).collect(),
+        Kind::WordOrCount(words) => words.iter().map(|word| (*word).to_owned()).chain(["2".into()]).collect(),
+        Kind::Algorithm => vec!["sha256".into()],
+    }
+}
