@@ -12,6 +12,8 @@ pub(crate) struct Call {
     pub(crate) module: Module,
     pub(crate) arguments: Value,
     pub(crate) mode: Mode,
+    /// Ansible called, and shows the arguments that a reply gives back as `invocation`.
+    pub(crate) wants_invocation: bool,
 }
 
 /// Why there is no call.
@@ -51,6 +53,9 @@ pub(crate) fn read(input: &str, named: Option<Module>) -> Result<Call, CallError
         module,
         arguments: Value::Object(arguments),
         mode: Mode { check: flag("_ansible_check_mode"), diff: flag("_ansible_diff") },
+        // Ansible 2.21 and later can say that it wants none; before, every module gave it.
+        wants_invocation: !ansible.is_empty()
+            && ansible.get("_ansible_inject_invocation").is_none_or(|value| value != false),
     })
 }
 

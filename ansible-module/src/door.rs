@@ -2,16 +2,20 @@
 //! Reads the call, runs it, writes the answer. Whatever happens, a module call ends with exactly one JSON object on
 //! standard output and nothing on standard error: Ansible merges the two when it has given us a terminal.
 
-use crate::call::{self, Call, CallError};
+use crate::call::{self, Call};
+use crate::hidden;
 use crate::local_host::LocalHost;
 use crate::lock::{self, Held, LockError};
 use crate::person;
 use crate::stop::Stop;
+use crate::wording;
 use drbd_engine::host::Host;
 use drbd_engine::run::{self, Mode};
 use drbd_engine::{info, pool, wait};
 use drbd_schemas::args::{self, Args, Module};
 use drbd_schemas::reply::{Code, Reply};
+use drbd_schemas::secret::Secret;
+use serde_json::Value;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::panic::{self, AssertUnwindSafe};
@@ -32,7 +36,7 @@ pub(crate) fn run() -> ExitCode {
     let named = argv0.to_str().and_then(call::module_of_program);
     match parse(named, args.collect()) {
         Ok(Request::Person(wish)) => person::serve(wish),
-        Ok(Request::Module { named, input }) => answer(&module(named, &input)),
+        Ok(Request::Module { named, input }) => answer(module(named, &input)),
         Err(error) => {
             // A person's mistake on the command line: the one case that is not a module call.
             let _ = writeln!(std::io::stderr(), "drbd-host: {error}\n\n{}", person::USAGE);
@@ -42,7 +46,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn parse(named: Option<Module>, args: Vec<OsString>) -> Result<Request, lexopt::Error> {
-    use lexopt::prelude::{Long, Short, Value};
+    use lexopt::prelude::{Long, Short, Value as Word};
     let mut parser = lexopt::Parser::from_args(args);
     let mut words: Vec<OsString> = Vec::new();
     let mut json = false;
@@ -55,7 +59,7 @@ fn parse(named: Option<Module>, args: Vec<OsString>) -> Result<Request, lexopt::
                 return Ok(Request::Person(person::Wish::Schema(of.and_then(|of| of.into_string().ok()))));
             }
             Long("json") => json = true,
-            Value(word) => words.push(word),
+            Word(word) => words.push(word),
             other => return Err(other.unexpected()),
         }
     }
@@ -90,18 +94,35 @@ pub(crate) fn read_input(input: &OsString) -> std::io::Result<String> {
     String::from_utf8(bytes).map_err(|_| std::io::Error::other("the input is not UTF-8"))
 }
 
-fn module(named: Option<Module>, input: &OsString) -> Reply {
+/// A reply on its way out.
+struct Answer {
+    reply: Reply,
+    /// What Ansible shows as the module's arguments.
+    invocation: Option<Value>,
+    /// What must not be in the text of the answer.
+    secrets: Vec<Secret>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, invocation: None, secrets: Vec::new() }
+    }
+}
+
+fn module(named: Option<Module>, input: &OsString) -> Answer {
     let text = match read_input(input) {
         Ok(text) => text,
         Err(error) => {
             let place = input.to_string_lossy().into_owned();
-            return early_failure(named, Code::Invalid, format!("cannot read the input {place}: {error}"));
+            return early_failure(named, Code::Invalid, format!("cannot read the input {place}: {error}"))
+                .into();
         }
     };
+    let secrets = hidden::secrets_in(&text);
     // The hook keeps the panic off standard error; what it says goes into the answer.
     panic::set_hook(Box::new(|_| {}));
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| call_module(named, &text)));
-    outcome.unwrap_or_else(|payload| {
+    let answer = outcome.unwrap_or_else(|payload| {
         let words = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let words = words.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
         let mut reply =
@@ -110,8 +131,9 @@ fn module(named: Option<Module>, input: &OsString) -> Reply {
             "Run again: a run that is cut is gone on with by the next one.".to_owned(),
             "Report this with the input (without its secrets).".to_owned(),
         ];
-        reply
-    })
+        reply.into()
+    });
+    Answer { secrets, ..answer }
 }
 
 fn early_failure(named: Option<Module>, code: Code, message: String) -> Reply {
@@ -127,29 +149,30 @@ fn early_failure(named: Option<Module>, code: Code, message: String) -> Reply {
     }
 }
 
-fn call_module(named: Option<Module>, text: &str) -> Reply {
+fn call_module(named: Option<Module>, text: &str) -> Answer {
     let call = match call::read(text, named) {
         Ok(call) => call,
-        Err(error @ (CallError::NotJson(_) | CallError::NotAnObject)) => {
-            return early_failure(named, Code::Invalid, format!("{error}; nothing was done."));
-        }
-        Err(error) => return early_failure(named, Code::Invalid, format!("{error}; nothing was done.")),
-    };
-    let stop = match Stop::catch() {
-        Ok(stop) => stop,
         Err(error) => {
-            return early_failure(named, Code::Environment, format!("cannot catch signals: {error}"));
+            return early_failure(named, Code::Invalid, format!("{error}; nothing was done.")).into();
         }
     };
-    execute(call, stop)
+    let invocation = call.wants_invocation.then(|| hidden::invocation(&call.arguments));
+    let reply = match Stop::catch() {
+        Ok(stop) => execute(call, stop),
+        Err(error) => early_failure(named, Code::Environment, format!("cannot catch signals: {error}")),
+    };
+    Answer { invocation, ..reply.into() }
 }
 
 fn execute(call: Call, stop: Stop) -> Reply {
     let host = LocalHost::new(stop.clone());
-    let Call { module, arguments, mode } = call;
+    let Call { module, arguments, mode, .. } = call;
     let args = match args::parse(module, arguments) {
         Ok(args) => args,
-        Err(invalid) => return run::invalid(&host, module, mode, invalid),
+        Err(invalid) => {
+            let msg = wording::message(module.name(), &invalid.violations);
+            return Reply { msg, ..run::invalid(&host, module, mode, invalid) };
+        }
     };
     if !rustix::process::geteuid().is_root() {
         let mut reply = run::blank_reply(&host, module, mode);
@@ -208,11 +231,55 @@ pub(crate) fn dispatch(host: &impl Host, args: &Args, mode: Mode) -> Reply {
     }
 }
 
-fn answer(reply: &Reply) -> ExitCode {
-    // A reply of plain values cannot fail to serialise; if it ever did, an empty object would still be a failure.
-    let text = serde_json::to_string(reply).unwrap_or_else(|_| r#"{"failed": true}"#.to_owned());
+fn answer(answer: Answer) -> ExitCode {
+    let failed = answer.reply.failed;
+    let text = text_of(answer);
     let mut out = std::io::stdout().lock();
     // If the reader is gone there is nobody left to tell.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-    if reply.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// The one place through which every answer leaves, without its secrets.
+fn text_of(answer: Answer) -> String {
+    let Answer { reply, invocation, secrets } = answer;
+    // A reply of plain values cannot fail to serialise; if it ever did, this would still be a failure.
+    let mut value = serde_json::to_value(reply).unwrap_or_else(|_| serde_json::json!({ "failed": true }));
+    if let (Some(members), Some(invocation)) = (value.as_object_mut(), invocation) {
+        members.insert("invocation".to_owned(), invocation);
+    }
+    hidden::masked(value, &secrets).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply_to(input: &str) -> Value {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("args");
+        std::fs::write(&path, input).unwrap();
+        serde_json::from_str(&text_of(module(None, &path.into_os_string()))).unwrap()
+    }
+
+    #[test]
+    fn no_text_of_an_answer_has_a_secret() {
+        // The name repeats the secret, and is refused: it would be quoted in the message and the violations.
+        let input = r#"{"_ansible_module_name": "drbd_resource", "name": "hunter22/x", "shared_secret": "hunter22",
+            "net": {"protocol": "hunter22"}, "nodes": {}, "volumes": {}}"#;
+        let reply = reply_to(input);
+        assert_eq!(reply["code"], "invalid");
+        assert!(reply["violations"].as_array().is_some_and(|violations| violations.len() >= 2), "{reply}");
+        assert!(!reply.to_string().contains("hunter22"), "{reply}");
+        assert_eq!(reply["invocation"]["module_args"]["shared_secret"], drbd_schemas::secret::MASK);
+    }
+
+    #[test]
+    fn only_ansible_gets_an_invocation() {
+        let by_ansible = r#"{"_ansible_module_name": "drbd_wait", "nam": 1}"#;
+        assert_eq!(reply_to(by_ansible)["invocation"]["module_args"], serde_json::json!({ "nam": 1 }));
+        let unwanted =
+            r#"{"_ansible_module_name": "drbd_wait", "_ansible_inject_invocation": false, "nam": 1}"#;
+        assert_eq!(reply_to(unwanted).get("invocation"), None);
+    }
 }

@@ -7,6 +7,8 @@
 //!
 //! * [`door`] reads the call and writes the answer,
 //! * [`call`] finds the module and its arguments,
+//! * [`wording`] says what is wrong with them in Ansible's words,
+//! * [`hidden`] keeps secrets out of the answer,
 //! * [`local_host`] is the engine's hands on this machine,
 //! * [`lock`] lets one writer in at a time,
 //! * [`stop`] turns signals into a stop between steps,
@@ -16,10 +18,12 @@ mod block;
 mod call;
 mod child;
 mod door;
+mod hidden;
 mod local_host;
 mod lock;
 mod person;
 mod stop;
+mod wording;
 
 /// Runs the program and returns its exit code: 0, or 1 with a failure in the answer.
 pub fn main() -> std::process::ExitCode {
