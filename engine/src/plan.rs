@@ -51,6 +51,9 @@ pub struct Permits {
     pub consent: Vec<String>,
     /// Facts of all nodes.
     pub evidence: Vec<HostFacts>,
+    /// Check mode: a missing volume group or thin pool counts as made by an earlier task, which in check mode made
+    /// nothing. The plan then says so in a warning.
+    pub foresee_pools: bool,
 }
 
 impl Permits {

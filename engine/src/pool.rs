@@ -11,7 +11,7 @@ use crate::observe;
 use crate::observed::Content;
 use crate::plan::Plan;
 use crate::refusal::Refusal;
-use crate::run::{Mode, RunError, blank_reply, failed};
+use crate::run::{Mode, RunError, blank_reply, commands_diff, failed};
 use crate::step::{Planned, Step};
 use crate::tools::Family;
 use crate::tools::lvm::{Filter, LogicalVolume, LvmReport};
@@ -72,6 +72,9 @@ fn converge(
     let name = args.volume_group.as_str();
     reply.changed = !plan.is_empty();
     reply.warnings.clone_from(&plan.warnings);
+    if mode.diff {
+        reply.diff.extend(commands_diff(&plan));
+    }
     let what: Vec<String> = plan.steps.iter().map(|planned| planned.step.to_string()).collect();
     if plan.is_empty() || mode.check {
         reply.actions = apply::actions(&plan);

@@ -166,7 +166,11 @@ fn in_use(host: &impl Host, observed: &Observed) -> Result<Option<String>, RunEr
 }
 
 fn converge(host: &impl Host, args: &ResourceArgs, mode: Mode, mut reply: Reply) -> Result<Reply, RunError> {
-    let permits = Permits { consent: args.run.consent.clone(), evidence: evidence(&args.run.evidence)? };
+    let permits = Permits {
+        consent: args.run.consent.clone(),
+        evidence: evidence(&args.run.evidence)?,
+        foresee_pools: mode.check,
+    };
     let seen = look(host, args, &permits)?;
     let peer = only_peer(args.resource.as_ref(), &seen.observed);
     reply.before = Some(facts::of_observed(args.name.as_str(), &seen.observed, peer.as_deref()));
@@ -201,7 +205,7 @@ fn verify(
     before: &Seen,
 ) -> Reply {
     // The consents were for what was found before; whatever is found now needs its own.
-    let permits = Permits { consent: Vec::new(), evidence: permits.evidence.clone() };
+    let permits = Permits { evidence: permits.evidence.clone(), ..Permits::default() };
     match look(host, args, &permits) {
         Ok(seen) => {
             let peer = only_peer(args.resource.as_ref(), &seen.observed);
@@ -332,20 +336,23 @@ fn diff(seen: &Seen, name: &str) -> Vec<Diff> {
             after: lines.join("\n") + "\n",
         });
     }
-    let actions = apply::actions(&seen.plan);
-    if !actions.is_empty() {
-        let lines = actions.iter().flat_map(|action| {
-            let commands = action.argv.iter().map(|argv| format!("    {}", argv.join(" ")));
-            std::iter::once(format!("{}: {}", action.seq, action.summary)).chain(commands).collect::<Vec<_>>()
-        });
-        diffs.push(Diff {
-            before_header: "commands".to_owned(),
-            after_header: "commands".to_owned(),
-            before: String::new(),
-            after: lines.collect::<Vec<_>>().join("\n") + "\n",
-        });
-    }
+    diffs.extend(commands_diff(&seen.plan));
     diffs
+}
+
+/// The steps with their commands; nothing when there are none.
+pub(crate) fn commands_diff(plan: &Plan) -> Option<Diff> {
+    let actions = apply::actions(plan);
+    let lines = actions.iter().flat_map(|action| {
+        let commands = action.argv.iter().map(|argv| format!("    {}", argv.join(" ")));
+        std::iter::once(format!("{}: {}", action.seq, action.summary)).chain(commands).collect::<Vec<_>>()
+    });
+    (!actions.is_empty()).then(|| Diff {
+        before_header: "commands".to_owned(),
+        after_header: "commands".to_owned(),
+        before: String::new(),
+        after: lines.collect::<Vec<_>>().join("\n") + "\n",
+    })
 }
 
 /// Runs `drbd_initial_sync`.
@@ -356,6 +363,20 @@ pub fn initial_sync(host: &impl Host, args: &InitialSyncArgs, mode: Mode) -> Rep
         Ok(reply) => reply,
         Err(error) => error.into_reply(reply),
     }
+}
+
+/// Refusals that earlier tasks remove, which in check mode did nothing: the resource is not up, or not everywhere.
+fn waits_for_others(refusal: &Refusal) -> bool {
+    matches!(refusal.code, Code::Missing | Code::Evidence)
+}
+
+fn undecided(mut reply: Reply, name: &str, refusal: &Refusal) -> Reply {
+    reply.msg = format!("{name}: whether a first synchronisation is needed cannot be told yet: {refusal}");
+    reply.pending = vec![reply::Pending {
+        what: "decide on the first synchronisation".to_owned(),
+        waits_for: "the resource to be up and connected on every node".to_owned(),
+    }];
+    reply
 }
 
 fn sync_once(
@@ -371,7 +392,12 @@ fn sync_once(
         let decision = sync::decide(&args.resource, &observed, &evidence, args.run.source.as_ref())?;
         Ok((observed, decision))
     };
-    let (observed, decision) = decide()?;
+    let (observed, decision) = match decide() {
+        Err(RunError::Refused(refusal)) if mode.check && waits_for_others(&refusal) => {
+            return Ok(undecided(reply, name, &refusal));
+        }
+        decided => decided?,
+    };
     let peer = only_peer(Some(&args.resource), &observed);
     reply.before = Some(facts::of_observed(name, &observed, peer.as_deref()));
     let (steps, facts_used) = match decision {
@@ -385,6 +411,9 @@ fn sync_once(
     reply.facts_used = facts_used;
     reply.changed = true;
     let plan = Plan { steps, ..Plan::default() };
+    if mode.diff {
+        reply.diff.extend(commands_diff(&plan));
+    }
     let what: Vec<String> = plan.steps.iter().map(|planned| planned.step.to_string()).collect();
     if mode.check {
         reply.actions = apply::actions(&plan);

@@ -33,6 +33,15 @@ fn until(host: &impl Host, args: &WaitArgs, mode: Mode, mut reply: Reply) -> Res
     loop {
         host.checkpoint()?;
         let observed = observe::by_name(host, args.name.as_str())?;
+        if observed.status.is_none() && mode.check {
+            reply.msg = format!(
+                "{} is not up on {}, so it is not yet {}.",
+                args.name,
+                observed.node,
+                words(args.condition)
+            );
+            return Ok(reply);
+        }
         let status = up(&observed, args)?;
         let text = observed.config.as_deref().unwrap_or_default();
         let alone = observe::peers_in_text(text, &observed.node).is_empty();
@@ -44,6 +53,12 @@ fn until(host: &impl Host, args: &WaitArgs, mode: Mode, mut reply: Reply) -> Res
             reply.msg = format!("{} is {} after {seconds} s.", args.name, words(args.condition));
             return Ok(reply);
         }
+        // In check mode nothing may have been started that one could wait for.
+        if mode.check {
+            reply.msg =
+                format!("{} is not yet {}: {}.", args.name, words(args.condition), missing.join("; "));
+            return Ok(reply);
+        }
         if let Some(peer) = stand_alone(status) {
             let message = format!(
                 "{}: the connection to {peer} is StandAlone; it will not connect by itself (split brain, or disconnected by hand).",
@@ -52,12 +67,6 @@ fn until(host: &impl Host, args: &WaitArgs, mode: Mode, mut reply: Reply) -> Res
             return Err(Refusal::new(Code::SplitBrain, message)
                 .next(format!("Look at the kernel log and `drbdadm get-gi {}` on both sides.", args.name))
                 .into());
-        }
-        // In check mode nothing may have been started that one could wait for.
-        if mode.check {
-            reply.msg =
-                format!("{} is not yet {}: {}.", args.name, words(args.condition), missing.join("; "));
-            return Ok(reply);
         }
         if host.millis() >= deadline {
             reply.failed = true;

@@ -85,7 +85,7 @@ fn logical_volume(
         .get(&volume)
         .and_then(|volume| volume.size)
         .unwrap_or(ByteSize::from_bytes(0));
-    let group = find_group(context, volume_group)?;
+    let group = find_group(context, volume_group, plan)?;
     let size_kib = gross_kib(context, declared);
     if let Some(lv) = context.lv(volume_group, volume) {
         if lv.pool.as_deref() != thin_pool {
@@ -104,7 +104,9 @@ fn logical_volume(
     let mut reads_as_zeroes = false;
     if let Some(pool) = thin_pool {
         reads_as_zeroes = check_pool(context, volume_group, pool, size_kib, plan)?;
-    } else if group.free_bytes / 1024 < size_kib {
+    } else if let Some(group) = group
+        && group.free_bytes / 1024 < size_kib
+    {
         let message = format!(
             "volume group {volume_group} on {} has {} KiB free, {size_kib} KiB are needed for volume {volume}.",
             context.name,
@@ -128,7 +130,16 @@ fn logical_volume(
     )))
 }
 
-fn find_group<'a>(context: &'a Context<'_>, name: &str) -> Result<&'a VolumeGroup, Refusal> {
+/// What check mode says instead of refusing.
+const FORESEEN: &str =
+    "Check mode assumes that an earlier task makes it; without that a real run is refused.";
+
+/// The group; `None` where check mode foresees that it will be there.
+fn find_group<'a>(
+    context: &'a Context<'_>,
+    name: &str,
+    plan: &mut Plan,
+) -> Result<Option<&'a VolumeGroup>, Refusal> {
     let Some(group) = context.observed.lvm.vgs.iter().find(|vg| vg.name == name) else {
         let known: Vec<_> = context.observed.lvm.vgs.iter().map(|vg| vg.name.as_str()).collect();
         let found = if known.is_empty() {
@@ -137,6 +148,10 @@ fn find_group<'a>(context: &'a Context<'_>, name: &str) -> Result<&'a VolumeGrou
             format!("there is {}", known.join(", "))
         };
         let message = format!("volume group {name} does not exist on {}; {found}.", context.name);
+        if context.permits.foresee_pools {
+            plan.warnings.push(format!("{message} {FORESEEN}"));
+            return Ok(None);
+        }
         return Err(
             Refusal::new(Code::Missing, message).next("Create it, with drbd_storage_pool for example.")
         );
@@ -147,7 +162,7 @@ fn find_group<'a>(context: &'a Context<'_>, name: &str) -> Result<&'a VolumeGrou
             Refusal::new(Code::Missing, message).next("Bring the disk back before anything is changed.")
         );
     }
-    Ok(group)
+    Ok(Some(group))
 }
 
 /// Checks the pool; returns whether it zeroes its chunks.
@@ -161,6 +176,10 @@ fn check_pool(
     let found = context.observed.lvm.lvs.iter().find(|lv| lv.vg == group && lv.name == pool);
     let Some(found) = found.filter(|lv| lv.attr.is_thin_pool()) else {
         let message = format!("thin pool {group}/{pool} does not exist on {}.", context.name);
+        if context.permits.foresee_pools {
+            plan.warnings.push(format!("{message} {FORESEEN}"));
+            return Ok(true);
+        }
         return Err(
             Refusal::new(Code::Missing, message).next("Create it, with drbd_storage_pool for example.")
         );
