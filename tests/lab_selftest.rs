@@ -302,3 +302,23 @@ fn bad_settings_are_refused_and_leave_nothing() {
     assert!(!lab.dir.exists());
     assert!(!lab.run("ctl", &["boot", "1"]).success());
 }
+
+#[test]
+fn ansible_and_a_bastion_reach_the_hosts() {
+    let lab = Lab::up(2).unwrap();
+    let (key, known) = (lab.key(), lab.known_hosts());
+    let options =
+        format!("-F none -o BatchMode=yes -i {} -o UserKnownHostsFile={}", key.display(), known.display());
+    let bastion = format!("ssh {options} -W %h:%p ops@{}", lab.address(1));
+    let mut ssh = Command::new("ssh");
+    ssh.args(options.split(' ')).args(["-o", &format!("ProxyCommand={bastion}")]);
+    ssh.args([&format!("root@{}", lab.address(2)), "hostname; echo ${SSH_CONNECTION%% *}"]);
+    let through = run(&mut lab.enter(&ssh)).unwrap().ok().unwrap();
+    assert_eq!(through, format!("h2\n{}\n", lab.address(1)), "h2 sees h1 as the client");
+
+    let mut ansible = lab.ansible("ansible").unwrap();
+    ansible.args(["--inventory", "h1,h2,", "--user", "ops", "--become", "all"]);
+    ansible.args(["--module-name", "command", "--args", "id -un"]);
+    let said = run(&mut ansible).unwrap().ok().unwrap();
+    assert_eq!(said.lines().filter(|line| *line == "root").count(), 2, "{said}");
+}

@@ -125,10 +125,13 @@ ssh_host() { # ssh_host N CMD...
 }
 
 wait_ready() { # wait_ready N [seconds]
-	local i=$1 end=$((SECONDS + ${2:-90}))
+	local i=$1 limit=${2:-90} why
+	local end=$((SECONDS + limit))
 	until CONNECT_TIMEOUT=2 ssh_host "$i" test -e /run/lab-ready 2>/dev/null; do
-		alive "$i" || die "h$i died; its console: $(host_dir "$i")/console.log"
-		[ $SECONDS -lt "$end" ] || die "h$i: no ssh after ${2:-90} s; its console: $(host_dir "$i")/console.log"
+		why=
+		alive "$i" || why="died"
+		[ $SECONDS -lt "$end" ] || why="does not answer ssh after $limit s"
+		[ -z "$why" ] || { tail -n 20 "$(host_dir "$i")/console.log" >&2; die "h$i $why; above, the end of its console"; }
 		sleep 0.1
 	done
 }

@@ -255,6 +255,21 @@ impl Lab {
         inside
     }
 
+    /// A program of the pinned Ansible (`ansible-playbook`, `ansible`) that finds h1 to hN by these names.
+    ///
+    /// Its home, and so its multiplexed connections, are the lab's: Ansible names their sockets after host and user
+    /// only, and would otherwise talk to the h1 of another lab.
+    ///
+    /// # Errors
+    /// When `make setup` has not installed Ansible.
+    pub fn ansible(&self, program: &str) -> Result<Command> {
+        let mut ansible = Command::new(crate::made::ansible(program)?);
+        ansible.env("ANSIBLE_HOME", self.dir.join("ansible")).env("ANSIBLE_NOCOLOR", "1");
+        ansible.env("ANSIBLE_SSH_CONTROL_PATH_DIR", self.dir.join("cp"));
+        ansible.env("ANSIBLE_SSH_COMMON_ARGS", format!("-F {}", self.ssh_config().display()));
+        Ok(ansible)
+    }
+
     /// The image file of a host's data disk, from 1 (`/dev/ubdb`), for looking at its bytes from outside.
     #[must_use]
     pub fn disk_image(&self, host: usize, disk: usize) -> PathBuf {
