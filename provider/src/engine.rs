@@ -74,6 +74,8 @@ pub(crate) struct Outcome {
     pub(crate) size_bytes: Option<u64>,
     /// What is still not as declared.
     pub(crate) drift: Vec<String>,
+    /// Why replicas are still being synchronised although that was to be waited for. The volume can be used.
+    pub(crate) catching_up: Option<String>,
 }
 
 /// A volume as a refresh finds it.

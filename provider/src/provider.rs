@@ -100,11 +100,6 @@ impl Drbd {
     pub fn over(connector: Arc<dyn Connector>) -> Self {
         Self { shared: Arc::new(Shared::new(Box::new(move |_| Arc::clone(&connector)))) }
     }
-
-    #[cfg(test)]
-    pub(crate) fn shared(&self) -> Arc<Shared> {
-        Arc::clone(&self.shared)
-    }
 }
 
 impl Provider for Drbd {

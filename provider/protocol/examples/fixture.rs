@@ -4,8 +4,9 @@
 //! test wants faults on demand.
 //!
 //! * `FIXTURE_EVENTS`: a file to which each call adds a line `<microseconds> <process id> <event>`.
-//! * `FIXTURE_FAULT`: the name of a fault, see [`Fault`].
+//! * `FIXTURE_FAULT`: the name of a fault, looked for where it strikes (`fault(…)`).
 //! * `FIXTURE_VERSION`: the schema version of notes, 2 when absent.
+#![expect(clippy::panic, reason = "a panic is one of the faults on demand")]
 
 use std::fmt::Write as _;
 use std::fs;

@@ -20,6 +20,20 @@ fn violation(path: &Path, rule: impl Into<String>) -> Violation {
     Violation { path: path.clone(), rule: rule.into() }
 }
 
+/// The three values that meet in one place of a plan. The prior one is null when there is none.
+#[derive(Clone, Copy)]
+struct Sides<'v> {
+    config: &'v Value,
+    prior: &'v Value,
+    planned: &'v Value,
+}
+
+impl<'v> Sides<'v> {
+    fn member(self, name: &str) -> Sides<'v> {
+        Sides { config: self.config.get(name), prior: self.prior.get(name), planned: self.planned.get(name) }
+    }
+}
+
 /// Whether a plan is one that core accepts for this configuration and prior state (null when there is none).
 pub(crate) fn check_plan(
     fields: &[Attribute],
@@ -29,34 +43,20 @@ pub(crate) fn check_plan(
 ) -> Vec<Violation> {
     let mut found = Vec::new();
     match planned {
-        Value::Object(_) => plan_fields(fields, config, prior, planned, &Path::root(), &mut found),
+        Value::Object(_) => plan_fields(fields, Sides { config, prior, planned }, &Path::root(), &mut found),
         other => found.push(violation(&Path::root(), format!("the plan is {}, not an object", other.kind()))),
     }
     found
 }
 
-fn plan_fields(
-    fields: &[Attribute],
-    config: &Value,
-    prior: &Value,
-    planned: &Value,
-    path: &Path,
-    found: &mut Vec<Violation>,
-) {
+fn plan_fields(fields: &[Attribute], sides: Sides<'_>, path: &Path, found: &mut Vec<Violation>) {
     for field in fields {
-        let (config, prior) = (config.get(&field.name), prior.get(&field.name));
-        plan_field(field, config, prior, planned.get(&field.name), &path.attribute(&field.name), found);
+        plan_field(field, sides.member(&field.name), &path.attribute(&field.name), found);
     }
 }
 
-fn plan_field(
-    field: &Attribute,
-    config: &Value,
-    prior: &Value,
-    planned: &Value,
-    path: &Path,
-    found: &mut Vec<Violation>,
-) {
+fn plan_field(field: &Attribute, sides: Sides<'_>, path: &Path, found: &mut Vec<Violation>) {
+    let Sides { config, prior, planned } = sides;
     if field.write_only {
         if !planned.is_null() {
             found.push(violation(path, "a write-only attribute must be planned as null"));
@@ -67,51 +67,44 @@ fn plan_field(
     if planned == config || suppressed {
         return;
     }
-    let nested = field.nested();
     let rule = match (config, planned) {
         (Value::Null, _) if field.computed => return,
         (Value::Null, _) => "it is not computed and not configured, so it must be planned as null",
         (_, Value::Null) => "it is configured, so it cannot be planned as null",
         (Value::Unknown(_), _) => "its configuration is not known yet, so the plan must leave it as it is",
         (_, Value::Unknown(_)) => "it is configured, so it cannot be planned as unknown",
-        _ if nested.is_none() => {
-            "the plan must be the configured value, or the prior one where both mean the same"
-        }
-        _ => "",
+        _ => match field.nested() {
+            Some((nesting, inner)) => return plan_nested(nesting, inner, sides, path, found),
+            None => "the plan must be the configured value, or the prior one where both mean the same",
+        },
     };
-    match nested {
-        Some((nesting, inner)) if rule.is_empty() => {
-            plan_nested(nesting, inner, config, prior, planned, path, found);
-        }
-        _ => found.push(violation(path, rule)),
-    }
+    found.push(violation(path, rule));
 }
 
 fn plan_nested(
     nesting: Nesting,
     inner: &[Attribute],
-    config: &Value,
-    prior: &Value,
-    planned: &Value,
+    sides: Sides<'_>,
     path: &Path,
     found: &mut Vec<Violation>,
 ) {
-    match (nesting, config, planned) {
-        (Nesting::Single, config, planned) => plan_fields(inner, config, prior, planned, path, found),
+    let before = sides.prior.elements().unwrap_or_default();
+    match (nesting, sides.config, sides.planned) {
+        (Nesting::Single, _, _) => plan_fields(inner, sides, path, found),
         (Nesting::List, Value::List(config), Value::List(planned)) if config.len() == planned.len() => {
             for (index, (config, planned)) in config.iter().zip(planned).enumerate() {
-                let prior = prior.elements().and_then(|before| before.get(index)).unwrap_or(&Value::Null);
-                plan_element(inner, config, prior, planned, &path.index(index), found);
+                let prior = before.get(index).unwrap_or(&Value::Null);
+                plan_element(inner, Sides { config, prior, planned }, &path.index(index), found);
             }
         }
         (Nesting::Map, Value::Map(config), Value::Map(planned)) if same_keys(config, planned) => {
             for (key, config) in config {
                 let planned = planned.get(key).unwrap_or(&Value::Null);
-                plan_element(inner, config, prior.get(key), planned, &path.key(key), found);
+                let sides = Sides { config, prior: sides.prior.get(key), planned };
+                plan_element(inner, sides, &path.key(key), found);
             }
         }
         (Nesting::Set, Value::Set(config), Value::Set(planned)) if config.len() == planned.len() => {
-            let before = prior.elements().unwrap_or_default();
             if !planned.iter().all(|element| plan_set_element(inner, config, before, element)) {
                 found.push(violation(
                     path,
@@ -124,17 +117,10 @@ fn plan_nested(
 }
 
 /// An element can be unknown or null as a whole only when it is so configured.
-fn plan_element(
-    inner: &[Attribute],
-    config: &Value,
-    prior: &Value,
-    planned: &Value,
-    path: &Path,
-    found: &mut Vec<Violation>,
-) {
-    match (config, planned) {
+fn plan_element(inner: &[Attribute], sides: Sides<'_>, path: &Path, found: &mut Vec<Violation>) {
+    match (sides.config, sides.planned) {
         (config, planned) if config == planned => {}
-        (Value::Object(_), Value::Object(_)) => plan_fields(inner, config, prior, planned, path, found),
+        (Value::Object(_), Value::Object(_)) => plan_fields(inner, sides, path, found),
         _ => found.push(violation(path, "an element must be planned as it is configured")),
     }
 }
@@ -142,7 +128,7 @@ fn plan_element(
 fn plan_set_element(inner: &[Attribute], config: &[Value], before: &[Value], planned: &Value) -> bool {
     let fits = |config: &Value, prior: &Value| {
         let mut found = Vec::new();
-        plan_element(inner, config, prior, planned, &Path::root(), &mut found);
+        plan_element(inner, Sides { config, prior, planned }, &Path::root(), &mut found);
         found.is_empty()
     };
     config.iter().any(|config| fits(config, &Value::Null) || before.iter().any(|prior| fits(config, prior)))
@@ -189,7 +175,7 @@ fn compare(planned: &Value, actual: &Value, path: &Path, found: &mut Vec<Violati
             }
         }
         (Value::Dynamic(planned), Value::Dynamic(actual)) => {
-            compare(&planned.value, &actual.value, path, found)
+            compare(&planned.value, &actual.value, path, found);
         }
         (planned, actual) if planned == actual => {}
         _ => found.push(violation(path, "it differs from the planned value")),

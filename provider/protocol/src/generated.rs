@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The protocol's messages and service traits, generated from `proto/` and committed. The test
 //! `generated_code` compares them with the `.proto` files; nothing here is written by hand.
-#![expect(
-    unreachable_pub,
-    clippy::allow_attributes,
-    clippy::uninlined_format_args,
-    reason = "generated code"
-)]
+#![expect(unreachable_pub, clippy::allow_attributes, reason = "generated code")]
 
 pub(crate) mod tfplugin6 {
     include!("generated/tfplugin6.rs");

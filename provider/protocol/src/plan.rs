@@ -86,7 +86,7 @@ fn forget_in_object(fields: &[Attribute], config: &Value, proposed: &mut Value, 
             let Some((_, inner)) = field.nested() else { continue };
             match (member, configured) {
                 (object @ Value::Object(_), configured) => {
-                    forget_in_object(inner, configured, object, changed)
+                    forget_in_object(inner, configured, object, changed);
                 }
                 (Value::List(elements), Value::List(configured)) => elements
                     .iter_mut()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The committed protocol code is what the `.proto` files generate. `UPDATE=1 cargo test -p tfplugin --test
 //! generated_code` writes it anew.
+#![expect(clippy::expect_used, reason = "test code")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

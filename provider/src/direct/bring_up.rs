@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use drbd_engine::drift;
+use drbd_schemas::NodeName;
 use drbd_schemas::args::Condition;
+use drbd_schemas::facts::{HostFacts, ResourceFacts};
 use drbd_schemas::reply::Code;
 use tfplugin::Diagnostics;
 
@@ -23,7 +25,7 @@ const GOOD_DATA: Duration = Duration::from_secs(60);
 /// A resync may take as long as the run's deadline lets it.
 const RESYNC: Duration = Duration::from_secs(86_400);
 
-/// What a line of drift begins with when a creation did not get to its end.
+/// What a line of drift begins with while a volume has never been usable.
 pub(crate) const UNFINISHED: &str = "unfinished: ";
 
 /// Asks every host for its plan. All refusals come from here, before anything is touched anywhere.
@@ -57,10 +59,8 @@ pub(super) async fn settle(crew: &Crew<'_>, goal: Goal, run: Run<'_>) -> Result<
     let evidence = crew.facts().await?;
     first_sync(crew, &evidence, run).await?;
     let facts = good_data(crew, run).await?;
-    let unfinished = if goal == Goal::Synchronised { synchronised(crew, run).await? } else { None };
-    let mut outcome = outcome(crew, &facts);
-    outcome.drift.extend(unfinished);
-    Ok(outcome)
+    let catching_up = if goal == Goal::Synchronised { synchronised(crew, run).await? } else { None };
+    Ok(Outcome { catching_up, ..outcome(crew, &facts) })
 }
 
 /// Waits until every connection is up.
@@ -111,8 +111,8 @@ fn has_good_data(crew: &Crew<'_>, facts: &AllFacts) -> bool {
     })
 }
 
-/// Waits until all replicas have good data. A deadline that passes is no failure: the volume is usable, the hosts go on by
-/// themselves, and the returned line says so.
+/// Waits until all replicas have good data. A deadline that passes is no failure: the volume can be used and the hosts go
+/// on by themselves. The answer is why it was not waited to the end, if so.
 async fn synchronised(crew: &Crew<'_>, run: Run<'_>) -> Result<Option<String>, Diagnostics> {
     let Some(member) = crew.members.first() else { return Ok(None) };
     run.ctx.progress(&format!("{}: waiting until all replicas are UpToDate", crew.name()));
@@ -137,10 +137,28 @@ async fn synchronised(crew: &Crew<'_>, run: Run<'_>) -> Result<Option<String>, D
 
 /// What the facts of all hosts say about a volume.
 pub(super) fn outcome(crew: &Crew<'_>, facts: &AllFacts) -> Outcome {
-    let resource = &crew.volume.resource;
-    let volumes =
-        facts.values().filter_map(|facts| facts.resources.get(crew.name())).flat_map(|r| r.volumes.values());
-    let size_bytes = volumes.filter_map(|volume| volume.size_bytes).filter(|bytes| *bytes > 0).min();
-    let drift = facts.iter().flat_map(|(node, facts)| drift::of_host(resource, node, facts)).collect();
-    Outcome { size_bytes, drift }
+    outcome_of(crew.volume, facts.iter())
+}
+
+/// The same from facts wherever they are kept.
+pub(super) fn outcome_of<'f>(volume: &Volume, facts: impl Iterator<Item = (&'f NodeName, &'f HostFacts)> + Clone) -> Outcome {
+    let resource = &volume.resource;
+    let name = resource.name().as_str();
+    let found = || facts.clone().filter_map(|(_, facts)| facts.resources.get(name));
+    let sizes = found().flat_map(|r| r.volumes.values()).filter_map(|volume| volume.size_bytes);
+    let mut drift: Vec<String> =
+        facts.clone().flat_map(|(node, facts)| drift::of_host(resource, node, facts)).collect();
+    if let Some(line) = no_data(found()) {
+        drift.push(line);
+    }
+    Outcome { size_bytes: sizes.filter(|bytes| *bytes > 0).min(), drift, catching_up: None }
+}
+
+/// All disks are up and none has ever had data: the first synchronisation did not happen.
+fn no_data<'f>(resources: impl Iterator<Item = &'f ResourceFacts>) -> Option<String> {
+    let mut disks = resources.flat_map(|r| r.volumes.values()).filter_map(|volume| volume.disk.as_deref()).peekable();
+    disks.peek()?;
+    disks.all(|disk| matches!(disk, "Inconsistent" | "Diskless")).then(|| {
+        format!("{UNFINISHED}no replica has good data; the first synchronisation was not started")
+    })
 }

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use drbd_engine::drift;
 use drbd_schemas::facts::{HostFacts, ResourceFacts};
 use drbd_schemas::{NodeName, Verdict};
 use futures::future::join_all;
 use tfplugin::Diagnostics;
 
+use super::bring_up::outcome_of;
 use super::crew::{Crew, collected};
-use crate::engine::{Outcome, Sight, Volume};
+use crate::engine::{Sight, Volume};
 use crate::provider::Configured;
 
 /// Looks at the volume on all of its hosts. A host that does not answer is an error, never an absence.
@@ -40,11 +40,7 @@ fn judge(volume: &Volume, seen: &[(&NodeName, Arc<HostFacts>)]) -> Sight {
     if gone {
         return Sight::Gone;
     }
-    let volumes =
-        seen.iter().filter_map(|(_, facts)| facts.resources.get(name)).flat_map(|r| r.volumes.values());
-    let size_bytes = volumes.filter_map(|volume| volume.size_bytes).filter(|bytes| *bytes > 0).min();
-    let drift = seen.iter().flat_map(|(node, facts)| drift::of_host(&volume.resource, node, facts)).collect();
-    Sight::There(Outcome { size_bytes, drift })
+    Sight::There(outcome_of(volume, seen.iter().map(|(node, facts)| (*node, &**facts))))
 }
 
 /// No file, not running, and no backing device that may hold its data.

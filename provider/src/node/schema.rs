@@ -31,7 +31,7 @@ pub(crate) fn schema() -> Schema {
             ssh_schema::node_attribute(),
             Attribute::string("address").optional().computed().validate(text(check_address)).description(ADDRESS),
             Attribute::of("labels", Type::map(Type::String)).optional().description(LABELS),
-            storage_pools(),
+            storage_pools(Disks::Taken),
             Attribute::string("drbd_version").computed().description(
                 "Version of the DRBD kernel module that is loaded, or would be.",
             ),
@@ -56,7 +56,7 @@ pub(crate) fn in_group() -> Vec<Attribute> {
             .validate(text(check_address))
             .description("IP address on which the node replicates."),
         Attribute::of("labels", Type::map(Type::String)).optional().description(LABELS),
-        storage_pools(),
+        storage_pools(Disks::Left),
         Attribute::string("drbd_family")
             .optional()
             .one_of(&["8.4", "9"])
@@ -72,7 +72,14 @@ pub(crate) fn drift() -> Attribute {
     )
 }
 
-fn storage_pools() -> Attribute {
+/// Whether pools can be made from disks: a node does that, a group only uses them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Disks {
+    Taken,
+    Left,
+}
+
+fn storage_pools(disks: Disks) -> Attribute {
     let group = || {
         Attribute::string("volume_group")
             .required()
@@ -86,7 +93,7 @@ fn storage_pools() -> Attribute {
             .validate(text(name::check_lvm_name))
             .description("The thin pool in it."),
     ];
-    let members = vec![
+    let mut members = vec![
         Attribute::single_nested("lvm_thin", thin).optional().description(
             "A thin logical volume for each replica. New ones read as zeroes, so that the first full synchronisation can be skipped.",
         ),
@@ -94,12 +101,14 @@ fn storage_pools() -> Attribute {
         Attribute::of("devices", Type::map(Type::String)).optional().validate(devices).description(
             "A whole device for each replicated volume, by the volume's name. Use names that stay, such as `/dev/disk/by-id/…`.",
         ),
-        Attribute::of("disks", Type::list(Type::String)).optional().validate(devices).description(
+    ];
+    if disks == Disks::Taken {
+        members.push(Attribute::of("disks", Type::list(Type::String)).optional().validate(devices).description(
             "Blank disks of which the volume group, and the thin pool, are made. Disks that hold anything else are refused. When the \
              node is destroyed, a volume group that was made this way is removed, if no volume is left in it. Unset: the volume \
              group and the thin pool must exist.",
-        ),
-    ];
+        ));
+    }
     Attribute::map_nested("storage_pools", members).optional().validate(pools).description(
         "Where the node's backing devices come from, by a name that the nodes of a resource group share. Each pool is exactly one \
          of `lvm_thin`, `lvm` and `devices`.",

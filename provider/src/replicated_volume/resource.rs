@@ -82,17 +82,15 @@ impl VolumeResource {
         if !prior.drift.is_empty() {
             let engine = self.engine()?;
             let repaired = engine.bring_up(&after, model.goal, run).await?;
-            notes.extend(unfinished_warning(&model, &repaired));
+            notes.extend(catching_up(&model, &repaired));
             outcome = Some(repaired);
         }
         if before != after {
             outcome = Some(self.engine()?.change(&before, &after, run).await?);
         }
         if let Some(outcome) = outcome {
-            let left: Vec<&String> =
-                outcome.drift.iter().filter(|line| !line.starts_with(UNFINISHED)).collect();
-            if !left.is_empty() {
-                return Err(not_as_declared(&model, &left).into());
+            if !outcome.drift.is_empty() {
+                return Err(not_as_declared(&model, &outcome.drift).into());
             }
             if let Some(bytes) = outcome.size_bytes {
                 state.set("size_bytes", bytes);
@@ -224,24 +222,19 @@ fn fill(state: &mut Value, outcome: &Outcome) {
     state.set("drift", Value::List(outcome.drift.iter().map(Value::from).collect()));
 }
 
-fn unfinished_warning(model: &VolumeModel, outcome: &Outcome) -> Option<Diagnostic> {
-    let lines: Vec<&str> = outcome.drift.iter().filter_map(|line| line.strip_prefix(UNFINISHED)).collect();
-    if lines.is_empty() {
-        return None;
-    }
+fn catching_up(model: &VolumeModel, outcome: &Outcome) -> Option<Diagnostic> {
+    let why = outcome.catching_up.as_ref()?;
     let detail = format!(
-        "Volume {} can be used, but {}. The hosts go on by themselves; the next apply waits again.",
-        model.name,
-        lines.join("; ")
+        "Volume {} can be used, but not all of its replicas are UpToDate yet: {why}. The hosts go on by themselves.",
+        model.name
     );
     Some(Diagnostic::warning("Volume is still synchronising", detail))
 }
 
 fn warnings(model: &VolumeModel, outcome: &Outcome, standing: &Standing) -> Diagnostics {
-    let mut found: Diagnostics = unfinished_warning(model, outcome).into_iter().collect();
-    let left: Vec<&String> = outcome.drift.iter().filter(|line| !line.starts_with(UNFINISHED)).collect();
-    if !left.is_empty() {
-        let problem = not_as_declared(model, &left);
+    let mut found: Diagnostics = catching_up(model, outcome).into_iter().collect();
+    if !outcome.drift.is_empty() {
+        let problem = not_as_declared(model, &outcome.drift);
         found.push(Diagnostic::warning(problem.summary, problem.detail));
     }
     if let Standing::Retained(nodes) = standing {
@@ -256,13 +249,9 @@ fn warnings(model: &VolumeModel, outcome: &Outcome, standing: &Standing) -> Diag
     found
 }
 
-fn not_as_declared(model: &VolumeModel, left: &[&String]) -> Diagnostic {
-    let lines: Vec<&str> = left.iter().map(|line| line.as_str()).collect();
-    let detail = format!(
-        "Volume {} is not as declared yet: {}. The next apply goes on from there.",
-        model.name,
-        lines.join("; ")
-    );
+fn not_as_declared(model: &VolumeModel, left: &[String]) -> Diagnostic {
+    let detail =
+        format!("Volume {} is not as declared yet: {}. The next apply goes on from there.", model.name, left.join("; "));
     Diagnostic::error("Volume is not as declared", detail)
 }
 

@@ -11,7 +11,9 @@ macro_rules! common_methods {
         $(impl $ty {
             /// The operation failed.
             pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
-                Self { diagnostics: diagnostics.into(), ..Self::default() }
+                let mut result = Self::default();
+                result.diagnostics = diagnostics.into();
+                result
             }
 
             /// Adds a message, usually a warning.

@@ -25,7 +25,8 @@ pub(crate) fn chapter(schema: &Schema) -> String {
 type Pending = Vec<(Path, Vec<Attribute>)>;
 
 fn sections(fields: &[Attribute], path: &Path, heading: &str, text: &mut String, pending: &mut Pending) {
-    let groups: [(&str, fn(&Attribute) -> bool); 3] = [
+    type Belongs = fn(&Attribute) -> bool;
+    let groups: [(&str, Belongs); 3] = [
         ("Required", is_required),
         ("Optional", |field| !is_required(field) && !is_read_only(field)),
         ("Read-Only", is_read_only),

@@ -50,9 +50,9 @@ fn check_fields(fields: &[Attribute], path: &Path, around: Surroundings, found: 
         }
         check_kind(field, around, &mut problems);
         if field.is_block() {
-            check_block(field, &mut problems)
+            check_block(field, &mut problems);
         } else {
-            check_presence(field, &mut problems)
+            check_presence(field, &mut problems);
         }
         check_marks(field, around, &place, &mut problems);
         found.extend(problems.into_iter().map(|problem| format!("{place}: {problem}")));

@@ -67,7 +67,7 @@ pub(crate) async fn bind(environment: &Environment) -> io::Result<Listening> {
         match bind_unix(&dir) {
             Ok(listening) => return Ok(listening),
             Err(error) => {
-                tracing::warn!("cannot listen in {}: {error}; trying the next place", dir.display())
+                tracing::warn!("cannot listen in {}: {error}; trying the next place", dir.display());
             }
         }
     }

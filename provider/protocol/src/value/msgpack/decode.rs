@@ -281,7 +281,7 @@ fn read_refinements(input: &mut Input<'_>) -> Option<Refinements> {
         match (key, input.scalar()?) {
             (KEY_NULLNESS, Scalar::Bool(null)) => found.not_null = !null,
             (KEY_PREFIX, Scalar::Text(text)) => {
-                found.prefix = Some(std::str::from_utf8(text).ok()?.to_owned())
+                found.prefix = Some(std::str::from_utf8(text).ok()?.to_owned());
             }
             (KEY_NUMBER_MIN, Scalar::Array(2)) => bounds.number_min = Some(number_bound(input)?),
             (KEY_NUMBER_MAX, Scalar::Array(2)) => bounds.number_max = Some(number_bound(input)?),

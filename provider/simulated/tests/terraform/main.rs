@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What the real terraform does with the provider, on simulated hosts: the rules of Terraform's core are core's own here,
+//! and every fault of a host can be had on demand. What hosts really do is tested in `tests/`, on real ones.
+
+mod bad_input;
+mod faults;
+mod life;
+mod support;
+mod unknowns;
