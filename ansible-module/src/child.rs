@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Runs one command: an argument vector, never a shell; standard input closed; output captured and bounded; a pinned
-//! environment; in a session of its own, so that no terminal of the caller can be read, and no signal of the caller's
-//! terminal ends it half-way.
+//! environment; in a process group of its own, so that no signal of the caller's terminal ends it half-way, and one that
+//! reads that terminal all the same is stopped by the kernel and ends at its deadline.
 
 use drbd_engine::host::{Cmd, Exit, HostError, Output};
 use rustix::process::{Pid, Signal, kill_process_group};

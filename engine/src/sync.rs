@@ -54,20 +54,34 @@ pub fn decide(
         let why = "an earlier run was cut after it started the first synchronisation";
         return Ok(Decision::Act { steps: vec![Planned::new(step, why)], facts_used: Vec::new() });
     }
-    if let Some(why) = already_valid(status) {
+    let undecided: Vec<VolumeNumber> =
+        resource.volumes.keys().copied().filter(|number| !has_valid_data(status, *number)).collect();
+    if undecided.is_empty() {
+        let why =
+            "every volume has valid data on some node; DRBD itself brings the others up to it".to_owned();
         return Ok(Decision::Nothing { why });
     }
     let actor = actor(resource, source)?;
     if actor != name {
         return Ok(Decision::Nothing { why: format!("{actor} is the node that starts it") });
     }
-    connected_and_inconsistent(resource, &name, status)?;
-    let diskful: Vec<&NodeName> = diskful(resource).collect();
+    connected_and_inconsistent(resource, &name, status, &undecided)?;
+    act(resource, observed, evidence, &undecided)
+}
+
+/// This host acts: volumes whose replicas are all proven blank are declared in sync, the others are synchronised.
+fn act(
+    resource: &Resource,
+    observed: &Observed,
+    evidence: &[HostFacts],
+    undecided: &[VolumeNumber],
+) -> Result<Decision, Refusal> {
     let mut steps = Vec::new();
+    let mut unproven = Vec::new();
     let mut facts_used = Vec::new();
-    let mut proven = true;
-    for number in resource.volumes.keys() {
-        for node in &diskful {
+    for number in undecided {
+        let mut proven = true;
+        for node in diskful(resource) {
             let backing = backing(resource, evidence, node, *number)?;
             never_used(backing, node, *number)?;
             match &backing.blank_proof {
@@ -78,22 +92,23 @@ pub fn decide(
                 }
             }
         }
-    }
-    if proven {
-        for number in resource.volumes.keys() {
+        if proven {
             let cmd = drbdadm::skip_initial_sync(resource.name().as_str(), number.get());
             let step = Step::SkipInitialSync { cmd, volume: *number };
             let why = "every replica is connected, was never used and is proven blank";
             steps.push(Planned::new(step, why).consequence("0 bytes are synchronised"));
+        } else {
+            unproven.push(*number);
         }
-    } else {
-        steps.push(full(resource, observed));
+    }
+    if !unproven.is_empty() {
+        steps.push(full(resource, observed, &unproven));
     }
     Ok(Decision::Act { steps, facts_used })
 }
 
-fn full(resource: &Resource, observed: &Observed) -> Planned {
-    let devices = observed.status.iter().flat_map(|status| &status.devices);
+fn full(resource: &Resource, observed: &Observed, volumes: &[VolumeNumber]) -> Planned {
+    let devices = volumes.iter().filter_map(|number| observed.device_status(*number));
     let sync_bytes = devices.filter_map(|device| device.size_kib).sum::<u64>() * 1024;
     let name = resource.name().as_str();
     let step = Step::StartInitialSync {
@@ -105,21 +120,18 @@ fn full(resource: &Resource, observed: &Observed) -> Planned {
         .consequence(format!("{} are synchronised to every peer", ByteSize::from_bytes(sync_bytes)))
 }
 
-/// Some replica has valid data: then DRBD itself brings the others up to it.
-fn already_valid(status: &ResourceStatus) -> Option<String> {
-    let valid = |state: &DiskState| {
-        matches!(state, DiskState::UpToDate | DiskState::Outdated | DiskState::Consistent)
-    };
-    if let Some(device) = status.devices.iter().find(|device| valid(&device.disk_state)) {
-        return Some(format!("volume {} here is {} already", device.volume, device.disk_state));
-    }
+/// Disk states of one volume, here and on every peer.
+fn states(status: &ResourceStatus, number: VolumeNumber) -> impl Iterator<Item = &DiskState> {
+    let here = status.devices.iter().filter(move |device| device.volume == number.get());
     let peers = status.connections.iter().flat_map(|connection| &connection.peer_devices);
-    peers.into_iter().find(|peer| valid(&peer.peer_disk_state)).map(|peer| {
-        format!(
-            "volume {} on a peer is {} already: DRBD synchronises from it",
-            peer.volume, peer.peer_disk_state
-        )
-    })
+    let there = peers.filter(move |peer| peer.volume == number.get());
+    here.map(|device| &device.disk_state).chain(there.map(|peer| &peer.peer_disk_state))
+}
+
+/// Some replica has valid data: then DRBD itself brings the others up to it.
+fn has_valid_data(status: &ResourceStatus, number: VolumeNumber) -> bool {
+    states(status, number)
+        .any(|state| matches!(state, DiskState::UpToDate | DiskState::Outdated | DiskState::Consistent))
 }
 
 fn diskful(resource: &Resource) -> impl Iterator<Item = &NodeName> {
@@ -142,6 +154,7 @@ fn connected_and_inconsistent(
     resource: &Resource,
     name: &NodeName,
     status: &ResourceStatus,
+    undecided: &[VolumeNumber],
 ) -> Result<(), Refusal> {
     let peers = resource.peers_of(name).count();
     let connected =
@@ -154,11 +167,9 @@ fn connected_and_inconsistent(
         return Err(Refusal::new(Code::Evidence, message)
             .next("Wait until all are connected (drbd_wait, condition: connected)."));
     }
-    let states = status.devices.iter().map(|device| &device.disk_state);
-    let peer_states =
-        status.connections.iter().flat_map(|c| &c.peer_devices).map(|peer| &peer.peer_disk_state);
-    let odd = states
-        .chain(peer_states)
+    let odd = undecided
+        .iter()
+        .flat_map(|number| states(status, *number))
         .find(|state| !matches!(state, DiskState::Inconsistent | DiskState::Diskless));
     if let Some(state) = odd {
         let message =
@@ -197,4 +208,133 @@ fn never_used(backing: &BackingFacts, node: &NodeName, number: VolumeNumber) -> 
     Err(Refusal::new(Code::Evidence, message)
         .next("Decide by hand whose data is good: `drbdadm primary --force` on that node, once.")
         .next("If the facts are old, take them again."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::DryRun;
+    use crate::record::Record;
+    use crate::tools::drbdsetup;
+    use crate::tools::lvm::LvmReport;
+    use drbd_schemas::facts::{DrbdFacts, ResourceFacts, VolumeFacts};
+    use drbd_schemas::{Declaration, Family, Verdict};
+    use std::collections::BTreeMap;
+
+    fn resource() -> Resource {
+        let lv = serde_json::json!({ "lvm_thin": { "volume_group": "vg0", "thin_pool": "pool" } });
+        let value = serde_json::json!({
+            "name": "r0", "port": 7000,
+            "nodes": { "h1": { "node_id": 0, "address": "10.0.0.1", "storage": lv },
+                       "h2": { "node_id": 1, "address": "10.0.0.2", "storage": lv } },
+            "volumes": { "0": { "minor": 1000, "size": "64MiB" }, "1": { "minor": 1001, "size": "64MiB" } },
+        });
+        Resource::try_from(serde_json::from_value::<Declaration>(value).unwrap()).unwrap()
+    }
+
+    fn observed(states: [(&str, &str); 2], connection: &str) -> Observed {
+        let mut text =
+            "exists resource name:r0 role:Secondary suspended:no write-ordering:flush\n".to_owned();
+        text += &format!(
+            "exists connection name:r0 peer-node-id:0 conn-name:peer connection:{connection} role:Secondary congested:no\n"
+        );
+        for (volume, (here, there)) in states.iter().enumerate() {
+            text += &format!(
+                "exists device name:r0 volume:{volume} minor:100{volume} disk:{here} size:65536 read:0 written:0 al-writes:0 bm-writes:0 upper-pending:0 lower-pending:0 al-suspended:no blocked:no\n"
+            );
+            text += &format!(
+                "exists peer-device name:r0 peer-node-id:0 conn-name:peer volume:{volume} replication:Established peer-disk:{there} resync-suspended:no received:0 sent:0 out-of-sync:0 pending:0 unacked:0\n"
+            );
+        }
+        let output = crate::host::Output::of(0, text + "exists -\n", "");
+        Observed {
+            node: "h1".into(),
+            drbd: DrbdFacts { module: Some("8.4.11".into()), loadable: None, utils: Some("9.22.0".into()) },
+            record: Record::default(),
+            config: None,
+            claims: Vec::new(),
+            status: drbdsetup::parse_status(Family::V84, &output).unwrap().pop(),
+            running: None,
+            devices: BTreeMap::new(),
+            lvm: LvmReport::default(),
+            dry_run: DryRun::NotAsked,
+        }
+    }
+
+    fn facts(node: &str, proofs: [Option<&str>; 2], just_created: bool) -> HostFacts {
+        let volumes = proofs.iter().enumerate().map(|(number, proof)| {
+            let backing = BackingFacts {
+                path: format!("/dev/vg0/r0_0000{number}"),
+                identity: None,
+                size_bytes: None,
+                verdict: Verdict::Ours,
+                just_created: Some(just_created),
+                blank_proof: proof.map(str::to_owned),
+            };
+            (number.to_string(), VolumeFacts { backing: Some(backing), ..VolumeFacts::default() })
+        });
+        let resource = ResourceFacts { volumes: volumes.collect(), ..ResourceFacts::default() };
+        HostFacts {
+            schema: String::new(),
+            node: node.into(),
+            kernel: String::new(),
+            drbd: DrbdFacts::default(),
+            config_error: None,
+            resources: BTreeMap::from([("r0".into(), resource)]),
+            volume_groups: BTreeMap::new(),
+            ports_in_use: Vec::new(),
+            minors_in_use: Vec::new(),
+            drbd_host: String::new(),
+        }
+    }
+
+    const NEW: (&str, &str) = ("Inconsistent", "Inconsistent");
+    const VALID: (&str, &str) = ("UpToDate", "UpToDate");
+
+    fn steps(observed: &Observed, evidence: &[HostFacts]) -> Vec<&'static str> {
+        match decide(&resource(), observed, evidence, None).unwrap() {
+            Decision::Nothing { .. } => Vec::new(),
+            Decision::Act { steps, .. } => steps.iter().map(|planned| planned.step.name()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_volume_that_was_left_out_by_a_cut_is_taken_up() {
+        let proven = [facts("h1", [Some("p"); 2], true), facts("h2", [Some("p"); 2], true)];
+        assert_eq!(steps(&observed([NEW, NEW], "Connected"), &proven), ["skip_initial_sync"; 2]);
+        assert_eq!(steps(&observed([VALID, NEW], "Connected"), &proven), ["skip_initial_sync"]);
+        assert_eq!(steps(&observed([VALID, VALID], "Connected"), &proven), [""; 0]);
+    }
+
+    #[test]
+    fn only_proven_volumes_are_skipped() {
+        let half = [facts("h1", [Some("p"), None], true), facts("h2", [Some("p"); 2], true)];
+        assert_eq!(
+            steps(&observed([NEW, NEW], "Connected"), &half),
+            ["skip_initial_sync", "start_initial_sync"]
+        );
+    }
+
+    #[test]
+    fn without_connection_or_evidence_nothing_is_decided() {
+        let proven = [facts("h1", [Some("p"); 2], true), facts("h2", [Some("p"); 2], true)];
+        let alone = decide(&resource(), &observed([NEW, NEW], "Connecting"), &proven, None).unwrap_err();
+        assert_eq!(alone.code, Code::Evidence);
+        let one_sided =
+            decide(&resource(), &observed([NEW, NEW], "Connected"), &proven[..1], None).unwrap_err();
+        assert!(one_sided.message.contains("no evidence of volume 0 on h2"), "{one_sided}");
+        let used = [facts("h1", [Some("p"); 2], true), facts("h2", [Some("p"); 2], false)];
+        let used = decide(&resource(), &observed([NEW, NEW], "Connected"), &used, None).unwrap_err();
+        assert!(used.message.contains("were used before"), "{used}");
+    }
+
+    #[test]
+    fn exactly_one_host_acts() {
+        let mut seen = observed([NEW, NEW], "Connected");
+        seen.node = "h2".into();
+        let proven = [facts("h1", [Some("p"); 2], true), facts("h2", [Some("p"); 2], true)];
+        assert!(matches!(decide(&resource(), &seen, &proven, None), Ok(Decision::Nothing { .. })));
+        let h2 = NodeName::new("h2").unwrap();
+        assert!(matches!(decide(&resource(), &seen, &proven, Some(&h2)), Ok(Decision::Act { .. })));
+    }
 }
