@@ -113,11 +113,15 @@ fn pending(
     drbd: &words::DrbdFacts,
     any_file: bool,
 ) -> Result<(Vec<AdjustStep>, Option<String>), RunError> {
-    // Without a loaded module everything would be pending, and asking would load it.
     if drbd.utils.is_none() || drbd.family().is_none() || !any_file {
         return Ok((Vec::new(), None));
     }
-    let output = host.run(&observe::for_family(drbdadm::adjust_dry_run("all"), drbd))?;
+    // Without a loaded module everything would be pending, and asking would load it: only the files are tested.
+    let question = match drbd.module {
+        Some(_) => drbdadm::adjust_dry_run("all"),
+        None => drbdadm::test_config("/etc/drbd.conf"),
+    };
+    let output = host.run(&observe::for_family(question, drbd))?;
     if output.ok() {
         let steps = drbdadm::parse_adjust_dry_run(&output).map_err(observe::ObserveError::from)?;
         return Ok((steps, None));

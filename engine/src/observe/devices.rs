@@ -9,9 +9,6 @@ use crate::tools::drbdsetup::RunningDisk;
 use crate::tools::{Family, blkid, drbdmeta, proc};
 use drbd_schemas::VolumeNumber;
 
-/// A minor that nothing uses: `drbdmeta` wants one, to see that it is not attached.
-const FREE_MINOR: u32 = 1_048_575;
-
 pub(super) fn observe(
     host: &impl Host,
     observed: &Observed,
@@ -120,7 +117,7 @@ fn metadata(
     device_uuid: String,
 ) -> Result<Content, ObserveError> {
     let family = if format == "v08" { Family::V84 } else { Family::V9 };
-    let output = host.run(&drbdmeta::get_gi(family, FREE_MINOR, path, 0))?;
+    let output = host.run(&drbdmeta::get_gi(family, path, 0))?;
     Ok(match drbdmeta::parse_get_gi(&output) {
         Ok(Some(gi)) => {
             Content::Metadata(Metadata { format, device_uuid, just_created: gi.is_just_created() })
@@ -136,7 +133,7 @@ fn without_signature(
     minor: Option<u32>,
     family: Family,
 ) -> Result<Content, ObserveError> {
-    let output = host.run(&drbdmeta::get_gi(family, FREE_MINOR, path, 0))?;
+    let output = host.run(&drbdmeta::get_gi(family, path, 0))?;
     match drbdmeta::parse_get_gi(&output) {
         Ok(None) => {}
         Ok(Some(_)) => return Ok(Content::Unreadable("drbdmeta sees metadata, blkid does not".to_owned())),

@@ -34,7 +34,11 @@ pub(super) fn dry_run(
     };
     host.write(&staged, text, 0o600)?;
     host.write(&top, &top_text, 0o600)?;
-    let output = host.run(&for_family(drbdadm::adjust_dry_run_with(&top, name), &observed.drbd));
+    let question = match observed.drbd.module {
+        Some(_) => drbdadm::adjust_dry_run_with(&top, name),
+        None => drbdadm::up_dry_run_with(&top, name),
+    };
+    let output = host.run(&for_family(question, &observed.drbd));
     host.remove(&staged)?;
     host.remove(&top)?;
     let output = output?;

@@ -16,7 +16,11 @@ pub(super) fn only_reads(cmd: &Cmd) -> bool {
         "lvm" => matches!(words.first(), Some(&"fullreport" | &"lvmconfig")),
         "drbdsetup" => matches!(words.first(), Some(&"events2" | &"show" | &"status")),
         "drbdmeta" => words.last() == Some(&"get-gi") || words.contains(&"get-gi"),
-        "drbdadm" => words.contains(&"-d") || matches!(words.first(), Some(&"get-gi" | &"--version")),
+        "drbdadm" => {
+            words.contains(&"-d")
+                || matches!(words.first(), Some(&"get-gi" | &"--version"))
+                || words.last() == Some(&"sh-nop")
+        }
         _ => false,
     }
 }
@@ -52,8 +56,15 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
             world.machine(host).running.remove(*resource);
             done()
         }
-        ("drbdadm", ["-c", _, "-d", "adjust", resource]) => dry_run(world, host, resource, true),
-        ("drbdadm", ["-d", "adjust", resource]) => dry_run(world, host, resource, false),
+        ("drbdadm", ["-c", _, "-d", verb @ ("adjust" | "up"), resource]) => {
+            load_unasked(world, host, verb);
+            dry_run(world, host, resource, true)
+        }
+        ("drbdadm", ["-d", verb @ "adjust", resource]) => {
+            load_unasked(world, host, verb);
+            dry_run(world, host, resource, false)
+        }
+        ("drbdadm", ["-c", _, "sh-nop"]) => done(),
         ("drbdadm", ["--version"]) => {
             Output::of(0, "DRBD_KERNEL_VERSION_CODE=0x08040b\nDRBDADM_VERSION=9.22.0\n", "")
         }
@@ -224,6 +235,14 @@ fn configured(text: &str, host: &str, resource: &str) -> Option<(u32, String)> {
 
 fn file_of(world: &mut World, host: &str, resource: &str) -> Option<String> {
     world.machine(host).files.get(&crate::res_file::path(resource)).cloned()
+}
+
+/// Whatever asks the kernel's module loads it, also `adjust` that is to run nothing.
+fn load_unasked(world: &mut World, host: &str, verb: &str) {
+    if verb == "adjust" && !world.machine(host).module {
+        world.machine(host).module = true;
+        world.journal.push(format!("{host}: the module was loaded by a question"));
+    }
 }
 
 fn dry_run(world: &mut World, host: &str, resource: &str, staged: bool) -> Output {

@@ -99,7 +99,13 @@ pub fn adjust_dry_run_with(top: &str, resource: &str) -> Cmd {
     Cmd::new(PROGRAM, ["-c", top, "-d", "adjust", resource])
 }
 
-/// Reads the answer to [`adjust_dry_run`], both families; secrets are masked the moment they are read.
+/// What `up` would do with a staged file, for a host whose module is not loaded: nothing is asked of the kernel, so
+/// that nothing loads it, as `adjust` does even when it is to run nothing.
+pub fn up_dry_run_with(top: &str, resource: &str) -> Cmd {
+    Cmd::new(PROGRAM, ["-c", top, "-d", "up", resource])
+}
+
+/// Reads the answer to [`adjust_dry_run`] or [`up_dry_run_with`], both families; secrets are masked the moment they are read.
 pub fn parse_adjust_dry_run(output: &Output) -> Result<Vec<AdjustStep>, ToolError> {
     if !output.ok() {
         return Err(ToolError::ended(PROGRAM, output, "exit 0"));

@@ -18,12 +18,12 @@ const JUST_CREATED: u64 = 4;
 /// Asks for the GI of internal metadata on `device`.
 ///
 /// The device must not be attached or otherwise held: then it is exit 20 (`Device or resource busy`), and
-/// [`drbdadm::get_gi`](super::drbdadm::get_gi) is the question. `minor` is only used for a lock and to see
-/// whether that minor is attached; give one that nothing uses. `peer_node_id` (0 to 31, DRBD 9 only) chooses
-/// whose bitmap UUID and peer flags are printed; the current UUID is the node's own and always the same.
-pub fn get_gi(family: Family, minor: u32, device: &str, peer_node_id: u8) -> Cmd {
+/// [`drbdadm::get_gi`](super::drbdadm::get_gi) is the question. No minor is named (`-`): drbdmeta would ask the
+/// kernel whether that minor is attached, and the question alone loads the module. `peer_node_id` (0 to 31, DRBD 9
+/// only) chooses whose bitmap UUID and peer flags are printed; the current UUID is the node's own and always the same.
+pub fn get_gi(family: Family, device: &str, peer_node_id: u8) -> Cmd {
     let mut args: Vec<String> = vec![
-        minor.to_string(),
+        "-".to_owned(),
         family.metadata_format().to_owned(),
         device.to_owned(),
         "internal".to_owned(),
