@@ -22,7 +22,6 @@ use tfplugin::Diagnostics;
 use crate::engine::{Engine, Goal, Members, Outcome, Prepared, Run, Sight, Storage, Volume, Wanted};
 use crate::provider::Configured;
 
-pub(crate) use bring_up::UNFINISHED;
 pub(crate) use reservations::{Reservation, Reservations};
 
 /// The direct engine of one configuration.

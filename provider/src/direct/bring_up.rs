@@ -25,9 +25,6 @@ const GOOD_DATA: Duration = Duration::from_secs(60);
 /// A resync may take as long as the run's deadline lets it.
 const RESYNC: Duration = Duration::from_secs(86_400);
 
-/// What a line of drift begins with while a volume has never been usable.
-pub(crate) const UNFINISHED: &str = "unfinished: ";
-
 /// Asks every host for its plan. All refusals come from here, before anything is touched anywhere.
 pub(super) async fn rehearse(
     configured: &Configured,
@@ -116,9 +113,7 @@ fn has_good_data(crew: &Crew<'_>, facts: &AllFacts) -> bool {
 async fn synchronised(crew: &Crew<'_>, run: Run<'_>) -> Result<Option<String>, Diagnostics> {
     let Some(member) = crew.members.first() else { return Ok(None) };
     run.ctx.progress(&format!("{}: waiting until all replicas are UpToDate", crew.name()));
-    let unfinished = |why: &str| {
-        Some(format!("{UNFINISHED}the replicas are still synchronising ({})", why.trim_end_matches('.')))
-    };
+    let unfinished = |why: &str| Some(why.trim_end_matches('.').to_owned());
     let Ok(wait) = crew.wait(Condition::AllUpToDate, RESYNC, run) else {
         return Ok(unfinished("no time was left to wait for it"));
     };
@@ -141,7 +136,10 @@ pub(super) fn outcome(crew: &Crew<'_>, facts: &AllFacts) -> Outcome {
 }
 
 /// The same from facts wherever they are kept.
-pub(super) fn outcome_of<'f>(volume: &Volume, facts: impl Iterator<Item = (&'f NodeName, &'f HostFacts)> + Clone) -> Outcome {
+pub(super) fn outcome_of<'f>(
+    volume: &Volume,
+    facts: impl Iterator<Item = (&'f NodeName, &'f HostFacts)> + Clone,
+) -> Outcome {
     let resource = &volume.resource;
     let name = resource.name().as_str();
     let found = || facts.clone().filter_map(|(_, facts)| facts.resources.get(name));
@@ -156,9 +154,10 @@ pub(super) fn outcome_of<'f>(volume: &Volume, facts: impl Iterator<Item = (&'f N
 
 /// All disks are up and none has ever had data: the first synchronisation did not happen.
 fn no_data<'f>(resources: impl Iterator<Item = &'f ResourceFacts>) -> Option<String> {
-    let mut disks = resources.flat_map(|r| r.volumes.values()).filter_map(|volume| volume.disk.as_deref()).peekable();
+    let mut disks =
+        resources.flat_map(|r| r.volumes.values()).filter_map(|volume| volume.disk.as_deref()).peekable();
     disks.peek()?;
-    disks.all(|disk| matches!(disk, "Inconsistent" | "Diskless")).then(|| {
-        format!("{UNFINISHED}no replica has good data; the first synchronisation was not started")
-    })
+    disks
+        .all(|disk| matches!(disk, "Inconsistent" | "Diskless"))
+        .then(|| "no replica has good data: the first synchronisation was not started".to_owned())
 }

@@ -72,6 +72,10 @@ fn state(name: &str, seen: &[(String, HostFacts)]) -> Result<Value, Diagnostic> 
     let (Some(port), Some(minor)) = (found.port, found.minor) else {
         return Err(refused("its configuration file names no port or no minor".to_owned()));
     };
+    let sizes = seen.iter().filter_map(|(_, facts)| facts.resources.get(name)?.volumes.get("0")?.size_bytes);
+    let Some(size_bytes) = sizes.filter(|bytes| *bytes > 0).min() else {
+        return Err(refused("it is not up on any of the hosts, so its size is not known".to_owned()));
+    };
     let mut nodes = BTreeMap::new();
     let mut replicas = BTreeMap::new();
     for (i, (node, part)) in found.nodes.iter().enumerate() {
@@ -93,17 +97,13 @@ fn state(name: &str, seen: &[(String, HostFacts)]) -> Result<Value, Diagnostic> 
         ];
         replicas.insert(node.clone(), Value::object(replica));
     }
-    Ok(imported(name, found, nodes, replicas, port, minor))
+    let mut state = imported(name, found, nodes, port, minor);
+    state.set("replicas", Value::Map(replicas));
+    state.set("size_bytes", size_bytes);
+    Ok(state)
 }
 
-fn imported(
-    name: &str,
-    found: &Found,
-    nodes: BTreeMap<String, Value>,
-    replicas: BTreeMap<String, Value>,
-    port: u32,
-    minor: u32,
-) -> Value {
+fn imported(name: &str, found: &Found, nodes: BTreeMap<String, Value>, port: u32, minor: u32) -> Value {
     let options =
         |map: &BTreeMap<String, String>| if map.is_empty() { Value::Null } else { Value::from(map.clone()) };
     let group = Value::object([
@@ -123,7 +123,6 @@ fn imported(
         ("minor", Value::from(minor)),
         ("device", Value::from(format!("/dev/drbd{minor}"))),
         ("device_by_res", Value::from(format!("/dev/drbd/by-res/{name}/0"))),
-        ("replicas", Value::Map(replicas)),
         ("deletion_protection", Value::from(false)),
         ("on_destroy", Value::from("delete")),
         ("wait_for_sync", Value::from(false)),

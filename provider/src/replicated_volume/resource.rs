@@ -13,9 +13,13 @@ use tokio::time::Instant;
 
 use super::model::{VolumeModel, replicas_value};
 use super::{declare, import, plan, schema};
-use crate::direct::{DirectEngine, UNFINISHED};
+use crate::direct::DirectEngine;
 use crate::engine::{self, Engine, Members, Outcome, Run, Sight, Standing, Storage, Wanted};
 use crate::provider::Shared;
+
+/// The line of drift of a volume whose creation failed after hosts were changed. It stays, whatever a refresh finds, until
+/// an apply has finished the volume.
+const UNFINISHED: &str = "the creation did not get to its end";
 
 /// The resource.
 pub(crate) struct VolumeResource {
@@ -62,7 +66,9 @@ impl VolumeResource {
         match self.engine()?.sight(&stored(&model)?).await? {
             Sight::Gone => Ok(None),
             Sight::There(outcome) => {
-                fill(&mut state, &outcome);
+                let unfinished = model.drift.iter().filter(|line| *line == UNFINISHED).cloned();
+                let drift = unfinished.chain(outcome.drift).collect();
+                fill(&mut state, &Outcome { drift, ..outcome });
                 Ok(Some(state))
             }
         }
@@ -110,7 +116,7 @@ impl VolumeResource {
             return Err(Diagnostic::error(format!("Volume {} is protected", model.name), detail).into());
         }
         let run = Run { ctx, deadline: Instant::now() + model.timeouts.delete };
-        let unfinished = model.drift.iter().any(|line| line.starts_with(UNFINISHED));
+        let unfinished = model.drift.iter().any(|line| line == UNFINISHED);
         // Storage with an earlier volume's data, under a creation that failed: nobody asked to lose those.
         let keeps = unfinished && model.adopted && model.storage == Storage::Destroyed;
         let storage = if keeps { Storage::Retained } else { model.storage };
@@ -191,7 +197,7 @@ fn created(planned: &Value, volume: &engine::Volume, standing: &Standing) -> Val
     let mut state = updated_state(planned, volume);
     state.set("adopted", *standing != Standing::New);
     state.set("size_bytes", Value::Null);
-    state.set("drift", Value::list([format!("{UNFINISHED}the creation did not get to its end")]));
+    state.set("drift", Value::list([UNFINISHED]));
     state
 }
 
@@ -250,8 +256,11 @@ fn warnings(model: &VolumeModel, outcome: &Outcome, standing: &Standing) -> Diag
 }
 
 fn not_as_declared(model: &VolumeModel, left: &[String]) -> Diagnostic {
-    let detail =
-        format!("Volume {} is not as declared yet: {}. The next apply goes on from there.", model.name, left.join("; "));
+    let detail = format!(
+        "Volume {} is not as declared yet: {}. The next apply goes on from there.",
+        model.name,
+        left.join("; ")
+    );
     Diagnostic::error("Volume is not as declared", detail)
 }
 

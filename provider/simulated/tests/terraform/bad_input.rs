@@ -51,18 +51,31 @@ fn secrets_need_a_version_and_a_shape() {
     let odd = volume("size = \"64MiB\"\n shared_secret_wo = \"two words\"\n shared_secret_wo_version = 1");
     let said = Terraform::new(&odd).plan().bad(&["Secret not allowed"]);
     // The line of the configuration is terraform's to print; our own words never hold the secret.
-    assert!(!said.text.replace("shared_secret_wo = \"two words\"", "").contains("two words"), "{}", said.text);
+    assert!(
+        !said.text.replace("shared_secret_wo = \"two words\"", "").contains("two words"),
+        "{}",
+        said.text
+    );
 }
 
 #[test]
 fn nodes_are_checked() {
     let broken = |from: &str, to: &str| NODES.replace(from, to);
     refused(&broken("name          = each.key", "name = \"h_1\""), &["a host name as `uname -n` prints it"]);
-    refused(&broken("{ host = each.value }", "{ host = each.value, host_keys = [\"x\"] }"), &["Not a host key", "SHA256:"]);
+    refused(
+        &broken("{ host = each.value }", "{ host = each.value, host_keys = [\"x\"] }"),
+        &["Not a host key", "SHA256:"],
+    );
     refused(&broken("{ host = each.value }", "{ host = each.value, host_keys = [] }"), &["No host key"]);
     refused(&broken("{ host = each.value }", "{ host = \"h1.example.net\" }"), &["No replication address"]);
-    refused(&broken("lvm_thin = {", "lvm = { volume_group = \"x\" }, lvm_thin = {"), &["it has lvm_thin and lvm"]);
-    refused(&broken("{ lvm_thin = { volume_group = \"vg0\", thin_pool = \"thin\" } }", "{}"), &["it has none of them"]);
+    refused(
+        &broken("lvm_thin = {", "lvm = { volume_group = \"x\" }, lvm_thin = {"),
+        &["it has lvm_thin and lvm"],
+    );
+    refused(
+        &broken("{ lvm_thin = { volume_group = \"vg0\", thin_pool = \"thin\" } }", "{}"),
+        &["it has none of them"],
+    );
     refused(
         &broken("thin_pool = \"thin\" } }", "thin_pool = \"thin\" }, disks = [\"/etc/passwd\"] }"),
         &["Not a block device", "/etc/passwd"],
@@ -71,7 +84,8 @@ fn nodes_are_checked() {
 
 #[test]
 fn groups_are_checked() {
-    let group = |more: &str| NODES.replace("storage_pool = \"data\"", &format!("storage_pool = \"data\"\n{more}"));
+    let group =
+        |more: &str| NODES.replace("storage_pool = \"data\"", &format!("storage_pool = \"data\"\n{more}"));
     refused(&group("place_count = 0"), &["place_count must be a whole number from 1 to 32"]);
     refused(&group("connections = [{ nodes = [\"h1\"] }]"), &["must name two different nodes"]);
     let paths = "connections = [{ nodes = [\"h1\", \"h2\"], paths = [{ h1 = \"10.0.0.1\", h2 = \"10.0.0.2:7000\" }] }]";
@@ -80,13 +94,16 @@ fn groups_are_checked() {
 
 #[test]
 fn replicas_that_cannot_be_placed_are_refused_in_the_plan_with_the_reason_for_each_node() {
-    let three = volume("size = \"64MiB\"").replace("storage_pool = \"data\"\n}", "storage_pool = \"data\"\n  place_count = 3\n}");
+    let three = volume("size = \"64MiB\"")
+        .replace("storage_pool = \"data\"\n}", "storage_pool = \"data\"\n  place_count = 3\n}");
     refused(&three, &["3 replicas are wanted, but only 2 can be placed (h1, h2)"]);
-    let same_zone = volume("size = \"64MiB\"")
-        .replace("zone = each.key", "zone = \"a\"")
-        .replace("storage_pool = \"data\"\n}", "storage_pool = \"data\"\n  replicas_on_different = [\"zone\"]\n}");
+    let same_zone = volume("size = \"64MiB\"").replace("zone = each.key", "zone = \"a\"").replace(
+        "storage_pool = \"data\"\n}",
+        "storage_pool = \"data\"\n  replicas_on_different = [\"zone\"]\n}",
+    );
     refused(&same_zone, &["h2 has the same zone (a) as h1", "resource_group = drbd_resource_group.dr"]);
-    let no_pool = volume("size = \"64MiB\"").replace("storage_pool = \"data\"\n}", "storage_pool = \"dada\"\n}");
+    let no_pool =
+        volume("size = \"64MiB\"").replace("storage_pool = \"data\"\n}", "storage_pool = \"dada\"\n}");
     refused(&no_pool, &["h1 does not have the storage pool"]);
 }
 

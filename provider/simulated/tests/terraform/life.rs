@@ -13,7 +13,10 @@ fn a_volume_is_made_kept_and_removed() {
     let tf = Terraform::new(&volume("size = \"64MiB\""));
     tf.apply().good().says(&["Apply complete! Resources: 4 added"]);
     let state = tf.state(R0);
-    assert_eq!((&state["port"], &state["minor"], &state["device"]), (&json!(7000), &json!(1000), &json!("/dev/drbd1000")));
+    assert_eq!(
+        (&state["port"], &state["minor"], &state["device"]),
+        (&json!(7000), &json!(1000), &json!("/dev/drbd1000"))
+    );
     assert_eq!(state["drift"], json!([]));
     assert_eq!(state["replicas"]["h2"]["node_id"], json!(1));
     assert!(tf.on_host("h1", "r0").unwrap().up_to_date && tf.on_host("h2", "r0").unwrap().up_to_date);
@@ -63,11 +66,15 @@ fn options_change_in_place_on_the_group_and_on_the_volume() {
     let group = volume("size = \"64MiB\"\n net = { max_buffers = 8000 }")
         .replace("storage_pool = \"data\"\n}", "storage_pool = \"data\"\n  disk = { al-extents = 1237 }\n}");
     tf.config(&group);
-    let updates = ["drbd_replicated_volume.r0", "drbd_resource_group.dr"].map(|a| (a.to_owned(), vec!["update".to_owned()]));
+    let updates = ["drbd_replicated_volume.r0", "drbd_resource_group.dr"]
+        .map(|a| (a.to_owned(), vec!["update".to_owned()]));
     assert_eq!(tf.planned(), updates);
     tf.apply().good();
     let declared = tf.on_host("h2", "r0").unwrap().declaration.unwrap();
-    assert_eq!((&declared["net"]["max-buffers"], &declared["disk"]["al-extents"]), (&json!("8000"), &json!("1237")));
+    assert_eq!(
+        (&declared["net"]["max-buffers"], &declared["disk"]["al-extents"]),
+        (&json!("8000"), &json!("1237"))
+    );
     tf.plan_is_empty();
     // DRBD reads max-buffers and max_buffers alike.
     tf.config(&group.replace("max_buffers = 8000", "max-buffers = \"8000\""));
@@ -134,7 +141,9 @@ fn protection_stops_destroy_and_replacement_until_it_is_taken_off() {
     let tf = Terraform::new(&volume("size = \"64MiB\"\n deletion_protection = true"));
     tf.apply().good();
     tf.destroy().bad(&["Volume r0 is protected"]);
-    tf.config(&volume("size = \"64MiB\"\n deletion_protection = true").replace("name = \"r0\"", "name = \"r1\""));
+    tf.config(
+        &volume("size = \"64MiB\"\n deletion_protection = true").replace("name = \"r0\"", "name = \"r1\""),
+    );
     tf.plan().bad(&["Volume r0 is protected", "cannot be replaced"]);
     tf.config(&volume("size = \"64MiB\""));
     tf.apply().good();
@@ -174,7 +183,8 @@ fn a_volume_in_service_is_imported_and_not_taken_over() {
 fn wrong_imports_say_what_is_expected() {
     let tf = Terraform::new(&volume("size = \"64MiB\""));
     tf.run(&["import", "-no-color", R0, "r0"]).bad(&["Import id not understood", "<name>@<ssh host>"]);
-    tf.run(&["import", "-no-color", R0, "r9@10.0.0.1"]).bad(&["h1 has no configuration file of a resource r9"]);
+    tf.run(&["import", "-no-color", R0, "r9@10.0.0.1"])
+        .bad(&["h1 has no configuration file of a resource r9"]);
     tf.apply().good();
     tf.run(&["state", "rm", R0]).good();
     tf.run(&["import", "-no-color", R0, "r0@10.0.0.1"]).bad(&["it has a replica on h2"]);
@@ -194,7 +204,8 @@ fn a_node_is_imported() {
 
 #[test]
 fn ten_volumes_at_once_get_numbers_of_their_own() {
-    let config = volume("size = \"64MiB\"\n count = 10").replace("name = \"r0\"", "name = \"r${count.index}\"");
+    let config =
+        volume("size = \"64MiB\"\n count = 10").replace("name = \"r0\"", "name = \"r${count.index}\"");
     let tf = Terraform::new(&config);
     tf.apply().good();
     let world = tf.world();
@@ -215,7 +226,9 @@ fn ten_volumes_at_once_get_numbers_of_their_own() {
 #[test]
 fn a_secret_reaches_the_hosts_and_nothing_else() {
     let config = |secret: &str, version: u32| {
-        volume(&format!("size = \"64MiB\"\n shared_secret_wo = \"{secret}\"\n shared_secret_wo_version = {version}"))
+        volume(&format!(
+            "size = \"64MiB\"\n shared_secret_wo = \"{secret}\"\n shared_secret_wo_version = {version}"
+        ))
     };
     let tf = Terraform::new(&config("hunter22-first", 1));
     let log = tf.work().join("log");
@@ -240,7 +253,8 @@ fn a_secret_reaches_the_hosts_and_nothing_else() {
 fn a_pool_of_blank_disks_is_made_and_removed_with_its_node() {
     let mut world = World::of(&["h1", "h2"], "9.2.18");
     world.hosts.values_mut().for_each(|host| host.volume_groups.clear());
-    let config = volume("size = \"64MiB\"").replace("thin_pool = \"thin\" } }", "thin_pool = \"thin\" }, disks = [\"/dev/vdb\"] }");
+    let config = volume("size = \"64MiB\"")
+        .replace("thin_pool = \"thin\" } }", "thin_pool = \"thin\" }, disks = [\"/dev/vdb\"] }");
     let tf = Terraform::on(&world, &config);
     tf.apply().good();
     assert!(tf.world().hosts["10.0.0.1"].volume_groups["vg0"].contains("thin"));
@@ -251,7 +265,8 @@ fn a_pool_of_blank_disks_is_made_and_removed_with_its_node() {
 
 #[test]
 fn a_pool_that_was_there_stays_when_its_node_is_removed() {
-    let config = NODES.replace("thin_pool = \"thin\" } }", "thin_pool = \"thin\" }, disks = [\"/dev/vdb\"] }");
+    let config =
+        NODES.replace("thin_pool = \"thin\" } }", "thin_pool = \"thin\" }, disks = [\"/dev/vdb\"] }");
     let tf = Terraform::new(&config);
     tf.apply().good();
     tf.destroy().good();

@@ -167,7 +167,9 @@ impl Terraform {
             value.as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect()
         };
         let changes = shown["resource_changes"].as_array().cloned().unwrap_or_default();
-        let all = changes.iter().map(|c| (c["address"].as_str().unwrap().to_owned(), texts(&c["change"]["actions"])));
+        let all = changes
+            .iter()
+            .map(|c| (c["address"].as_str().unwrap().to_owned(), texts(&c["change"]["actions"])));
         all.filter(|(_, actions)| *actions != ["no-op"]).collect()
     }
 

@@ -4,7 +4,8 @@
 
 use crate::support::{NODES, Terraform, volume};
 
-const LATER: &str = "resource \"terraform_data\" \"later\" {\n  input = { text = \"TEXT\", number = 1234 }\n}\n";
+const LATER: &str =
+    "resource \"terraform_data\" \"later\" {\n  input = { text = \"TEXT\", number = 1234 }\n}\n";
 
 #[track_caller]
 fn check(config: &str, text: &str) {
@@ -25,7 +26,9 @@ fn attributes_of_a_volume() {
     let number = "terraform_data.later.output.number";
     check(&volume(&format!("size = \"64MiB\"\n port = {number}\n minor = {number}")), "");
     check(
-        &volume(&format!("size = \"64MiB\"\n shared_secret_wo = {later}\n shared_secret_wo_version = {number}")),
+        &volume(&format!(
+            "size = \"64MiB\"\n shared_secret_wo = {later}\n shared_secret_wo_version = {number}"
+        )),
         "hunter22",
     );
 }
@@ -47,10 +50,19 @@ fn attributes_of_nodes_and_groups() {
     check(&nodes("thin_pool = \"thin\"", &format!("thin_pool = {later}")), "thin");
     check(&nodes("storage_pool = \"data\"\n}", &format!("storage_pool = {later}\n}}")), "data");
     check(
-        &nodes("ssh           = { host = each.value }", &format!("ssh = {{ host = \"10.0.0.${{each.key == \"h1\" ? 1 : {later}}}\" }}")),
+        &nodes(
+            "ssh           = { host = each.value }",
+            &format!("ssh = {{ host = \"10.0.0.${{each.key == \"h1\" ? 1 : {later}}}\" }}"),
+        ),
         "2",
     );
-    check(&nodes("storage_pool = \"data\"\n}", "storage_pool = \"data\"\n  place_count = terraform_data.later.output.number - 1232\n}"), "");
+    check(
+        &nodes(
+            "storage_pool = \"data\"\n}",
+            "storage_pool = \"data\"\n  place_count = terraform_data.later.output.number - 1232\n}",
+        ),
+        "",
+    );
 }
 
 #[test]
@@ -60,7 +72,8 @@ fn a_provider_block_that_is_not_known_yet() {
     let tf = Terraform::new(&(config.clone() + &LATER.replace("TEXT", "root")));
     let main = tf.work().join("main.tf");
     let text = std::fs::read_to_string(&main).unwrap();
-    std::fs::write(&main, text.replace("user = \"root\"", "user = terraform_data.later.output.text")).unwrap();
+    std::fs::write(&main, text.replace("user = \"root\"", "user = terraform_data.later.output.text"))
+        .unwrap();
     tf.apply().good();
     tf.plan_is_empty();
 }
