@@ -105,6 +105,15 @@ impl Provider for Fixture {
             .attribute(Attribute::string("dir").optional().description("The directory of the notes."))
     }
 
+    async fn validate(&self, _config: &Value, _ctx: &Context) -> Diagnostics {
+        if fault("blocking_validate") {
+            event("blocking begins");
+            // Wrong in a handler, and no reason for the process to stop answering.
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        Diagnostics::new()
+    }
+
     async fn configure(&self, config: Value, ctx: &Context) -> Diagnostics {
         let dir = match config.reader().and_then(|config| config.known::<String>("dir")) {
             Ok(dir) => dir.known(),

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The Terraform plugin protocol, version 6, for providers written in Rust.
+#![doc = include_str!("../README.md")]
+//!
+//! # Inside
+//!
+//! `value` (values, numbers, paths, wire forms) ← `schema` (what a thing looks like) ← `plan`, `check` (pure rules
+//! of planning, and core's rules for answers) ← `provider` (the traits) ← `server` (one file for each kind of
+//! request) ← `serve`, `wire` (the process). `generated` holds the protocol's messages.
 
 mod check;
 mod context;
@@ -23,6 +29,7 @@ pub use provider::{
 };
 pub use schema::{Attribute, Schema};
 pub use serve::{ServeOptions, serve};
+pub use server::problems;
 pub use value::{
     Bounds, CodecError, Decode, Encode, Known, Number, ParseNumberError, Path, Reader, Refinements, Step,
     Type, TypedValue, Value,

@@ -31,6 +31,12 @@ use crate::schema::validate_fields;
 use crate::value::Path;
 use registry::{Entry, Prepared, Registry};
 
+/// Everything that core, or this crate, would refuse in the schemas of a provider; empty when all are sound. For a
+/// unit test of the provider.
+pub fn problems(provider: &impl Provider) -> Vec<String> {
+    Registry::new(provider).problems
+}
+
 /// What all requests share.
 pub(crate) struct Core {
     provider: Arc<dyn ErasedProvider>,

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use prost::Message;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-#[expect(clippy::allow_attributes, unreachable_pub, clippy::uninlined_format_args, reason = "generated code")]
+#[expect(clippy::allow_attributes, unreachable_pub, reason = "generated code")]
 pub(crate) mod proto {
     include!("../../src/generated/tfplugin6.rs");
 }

@@ -355,6 +355,18 @@ resource "fixture_note" "b" {
 }
 
 #[test]
+fn large_values_travel() {
+    let hcl = "resource \"fixture_note\" \"a\" {\n  name = \"a\"\n  text = format(\"%05000000d\", 7)\n}";
+    let workspace = Workspace::new(hcl);
+    workspace.apply();
+    assert_eq!(
+        workspace.instance("fixture_note.a")["attributes"]["text"].as_str().map(str::len),
+        Some(5_000_000)
+    );
+    workspace.nothing_to_do();
+}
+
+#[test]
 fn mocks_of_the_schema_work() {
     let workspace = Workspace::new(FULL);
     let test = "mock_provider \"fixture\" {}\nrun \"mocked\" {\n  assert {\n    condition = fixture_note.a.mode == \"plain\"\n    error_message = \"no default\"\n  }\n}\n";

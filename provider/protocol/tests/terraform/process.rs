@@ -207,6 +207,53 @@ async fn a_caller_without_write_only_support_is_refused_by_name() {
     assert_eq!(accepted.diagnostics, []);
 }
 
+#[tokio::test]
+async fn handlers_that_block_do_not_delay_a_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = dir.path().join("events");
+    let variables = [("FIXTURE_FAULT", "blocking_validate"), ("FIXTURE_EVENTS", events.to_str().unwrap())];
+    let host = Host::start(&variables);
+    let channel = host.connect().await;
+    let mut busy = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let channel = channel.clone();
+        busy.spawn(async move {
+            let config = proto::DynamicValue { msgpack: vec![], json: b"{}".to_vec() };
+            let request = proto::ValidateProviderConfigRequest { config: Some(config) };
+            let method = "/tfplugin6.Provider/ValidateProviderConfig";
+            call::<_, proto::ValidateProviderConfigResponse>(&channel, method, request).await
+        });
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while fs::read_to_string(&events).unwrap_or_default().matches("blocking begins").count() < 2 {
+        assert!(Instant::now() < deadline, "the handlers did not begin");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let asked = Instant::now();
+    let stopped: proto::StopProviderResponse =
+        call(&channel, "/tfplugin6.Provider/StopProvider", proto::StopProviderRequest {}).await.unwrap();
+    assert_eq!(stopped, proto::StopProviderResponse::default());
+    assert!(asked.elapsed() < Duration::from_millis(1500), "the answer took {:?}", asked.elapsed());
+    assert_eq!(busy.try_join_next().map(|done| done.is_ok()), None, "the handlers are still at it");
+}
+
+#[tokio::test]
+async fn a_move_between_types_is_refused_with_what_to_do() {
+    let host = Host::start(&[]);
+    let channel = host.connect().await;
+    let request = proto::MoveResourceStateRequest {
+        source_type_name: "other_thing".to_owned(),
+        target_type_name: "fixture_note".to_owned(),
+        ..Default::default()
+    };
+    let moved: proto::MoveResourceStateResponse =
+        call(&channel, "/tfplugin6.Provider/MoveResourceState", request).await.unwrap();
+    assert!(moved.target_state.is_none());
+    assert!(
+        moved.diagnostics[0].detail.contains("A state of other_thing cannot become a state of fixture_note")
+    );
+}
+
 #[test]
 fn an_interrupt_is_swallowed_and_a_termination_is_not() {
     let mut host = Host::start(&[]);
