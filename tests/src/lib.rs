@@ -6,6 +6,7 @@
 
 pub mod lab;
 pub mod made;
+pub mod module;
 pub mod process;
 
 pub use lab::{Lab, LabOptions};
