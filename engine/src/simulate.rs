@@ -25,6 +25,8 @@ pub enum Cut {
     Before(usize),
     /// Right after the change with this number.
     After(usize),
+    /// Not at all, but the change with this number fails: a command exits 1, a file cannot be written.
+    Fails(usize),
 }
 
 /// One host of the model, for one run.
@@ -62,6 +64,11 @@ impl SimHost {
         if self.cut == Cut::Before(number) {
             return Err(self.die());
         }
+        if self.cut == Cut::Fails(number) {
+            self.changes.set(number + 1);
+            let reason = "No space left on device".to_owned();
+            return Err(HostError::Os { what: "make a change".to_owned(), reason });
+        }
         self.changes.set(number + 1);
         let result = carry_out(&mut self.world.borrow_mut());
         if self.cut == Cut::After(number) {
@@ -91,7 +98,10 @@ impl Host for SimHost {
         if tools::only_reads(cmd) {
             return Ok(tools::run(&mut self.world.borrow_mut(), &self.name, cmd));
         }
-        self.change(|world| tools::run(world, &self.name, cmd))
+        match self.change(|world| tools::run(world, &self.name, cmd)) {
+            Err(HostError::Os { .. }) => Ok(Output::of(1, "", "the model was asked to fail here\n")),
+            outcome => outcome,
+        }
     }
 
     fn program(&self, name: &'static str) -> Option<String> {

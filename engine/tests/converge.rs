@@ -207,6 +207,27 @@ proptest! {
     }
 
     #[test]
+    fn a_failed_step_ends_the_run_and_the_next_run_goes_on(kinds in [kind(), kind()], module: bool, number in 0usize..10) {
+        let world = world(kinds, &[Start::Nothing, Start::Nothing], module);
+        let request = declaration(kinds, "64MiB");
+        let host = SimHost::new(&world, "h1", Cut::Fails(number));
+        let reply = resource(&host, &request, false);
+        if reply.failed {
+            prop_assert_eq!(reply.code, Code::StepFailed);
+            prop_assert_eq!(host.changes(), number + 1, "something was changed after the failure");
+            let states: Vec<_> = reply.actions.iter().map(|action| action.state).collect();
+            let failed = states.iter().position(|state| *state == ActionState::Failed).unwrap();
+            prop_assert!(states[..failed].iter().all(|state| *state == ActionState::Done));
+            prop_assert!(states[failed + 1..].iter().all(|state| *state == ActionState::Skipped));
+            prop_assert!(!reply.next_steps.is_empty());
+        }
+        let again = converge(&world, "h1", &request);
+        prop_assert!(!again.failed, "{}", again.msg);
+        prop_assert!(!converge(&world, "h1", &request).changed);
+        prop_assert_eq!(&world.borrow().losses, &Vec::<String>::new());
+    }
+
+    #[test]
     fn removing_cut_anywhere_removes_only_with_consent(
         kinds in [kind(), kind()], consent: bool, cuts in prop::collection::vec((0usize..6, any::<bool>()), 0..3),
     ) {
