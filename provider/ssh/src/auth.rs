@@ -13,6 +13,7 @@ use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::{AgentClient, AgentStream};
 use russh::keys::signature::Signer as _;
 use russh::keys::ssh_encoding::Encode;
+use russh::keys::ssh_key::private::KeypairData;
 use russh::keys::ssh_key::{Algorithm, Certificate, HashAlg, PrivateKey};
 use russh::{AgentAuthError, MethodKind, MethodSet};
 use tokio::time::timeout;
@@ -168,11 +169,6 @@ async fn try_certificate(
     certificate: Certificate,
     hash: Option<HashAlg>,
 ) -> Attempt {
-    if hash == Some(HashAlg::Sha256) {
-        return Attempt::Next(
-            "the server takes no rsa-sha2-512 signatures, and certificates need one".to_owned(),
-        );
-    }
     let mut signer = KeySigner(Arc::clone(key));
     let result = handle.authenticate_certificate_with(&target.user, certificate, hash, &mut signer).await;
     outcome(result.map_err(|error| error.to_string()))
@@ -187,11 +183,15 @@ impl russh::Signer for KeySigner {
     async fn auth_sign(
         &mut self,
         _key: &AgentIdentity,
-        _hash: Option<HashAlg>,
+        hash: Option<HashAlg>,
         mut data: Vec<u8>,
     ) -> Result<Vec<u8>, AgentAuthError> {
         let failed = |_| AgentAuthError::Key(russh::keys::Error::KeyIsCorrupt);
-        let signature = self.0.try_sign(&data).map_err(failed)?;
+        let signature = match self.0.key_data() {
+            KeypairData::Rsa(key) => (key, hash).try_sign(&data),
+            _ => self.0.try_sign(&data),
+        };
+        let signature = signature.map_err(failed)?;
         let mut blob = Vec::new();
         signature.encode(&mut blob).map_err(russh::keys::Error::from)?;
         blob.encode(&mut data).map_err(russh::keys::Error::from)?;

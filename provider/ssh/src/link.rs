@@ -37,8 +37,6 @@ pub(crate) struct Link {
     end: End,
     /// Set when something happened after which the connection must not be used again.
     dead: AtomicBool,
-    /// Set when a request got no answer in time: the next user asks for a sign of life first.
-    suspect: AtomicBool,
     /// Keeps the connection below this one open.
     _bastion: Option<Arc<Link>>,
 }
@@ -99,7 +97,6 @@ impl Link {
                         host_key: verified,
                         end,
                         dead: AtomicBool::new(false),
-                        suspect: AtomicBool::new(false),
                         _bastion: bastion,
                     });
                 }
@@ -126,23 +123,6 @@ impl Link {
     /// Takes the connection out of use.
     pub(crate) fn condemn(&self) {
         self.dead.store(true, Ordering::Relaxed);
-    }
-
-    /// Notes that a request got no answer in time.
-    pub(crate) fn suspect(&self) {
-        self.suspect.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the connection may be used; a suspect one must answer a ping within `patience`.
-    pub(crate) async fn proves_alive(&self, patience: Duration) -> bool {
-        if self.is_alive() && self.suspect.swap(false, Ordering::Relaxed) {
-            let answered = timeout(patience, self.handle.send_ping()).await;
-            if !matches!(answered, Ok(Ok(()))) {
-                self.end.set(Ended::Broken("the host does not answer any more".to_owned()));
-                self.condemn();
-            }
-        }
-        self.is_alive()
     }
 
     /// The error for a connection on which nothing is answered any more.

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::channel::{Broken, Ending, Job, run};
+use crate::channel::{Broken, Job, run};
 use crate::error::SshError;
 use crate::link::Link;
 use crate::outcome::outcome;
@@ -28,9 +28,6 @@ use crate::target::Target;
 /// For how long a failure is handed to the next caller instead of trying again: a hundred resources of one host must
 /// neither wait a hundred times for a dead one, nor fail a hundred logins on one that counts them.
 const FAILURE_FRESH: Duration = Duration::from_secs(1);
-
-/// Longest wait for a sign of life from a connection that once did not answer in time.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longer deadlines are cut to this: 30 days, which no clock overflows.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -110,9 +107,6 @@ impl Session {
                 Ok(transcript) => {
                     let (ending, took) = (&transcript.ending, transcript.took);
                     debug!(host = %self.target.host, program = %job.program, ?ending, ?took, "command ended");
-                    if matches!(ending, Ending::TimedOut(None)) {
-                        link.suspect();
-                    }
                     let output = outcome(&self.target, &job, transcript);
                     if matches!(output, Ok(ExecOutput { code: 126 | 127, .. })) {
                         self.forget_seen(&job.program);
@@ -174,7 +168,7 @@ impl Session {
             let seen = self.attempts.load(Ordering::Acquire);
             let mut slot = self.slot.lock().await;
             if let Some(link) = &slot.link {
-                if link.proves_alive(PATIENCE.min(self.target.connect_timeout)).await {
+                if link.is_alive() {
                     return Ok(Arc::clone(link));
                 }
                 slot.link = None;

@@ -177,9 +177,13 @@ fn the_agent_of_the_environment() {
 
 /// A server that trusts `ca` for users, and knows no key by itself.
 fn server_with_ca() -> Sshd {
+    server_with_ca_and("")
+}
+
+fn server_with_ca_and(config: &str) -> Sshd {
     let dir = folder();
     keygen(dir.path(), "ca", "ed25519", "");
-    let config = format!("TrustedUserCAKeys {}", path(dir.path(), "ca.pub"));
+    let config = format!("{config}\nTrustedUserCAKeys {}", path(dir.path(), "ca.pub"));
     let server = Sshd::with(Setup { config, dir: Some(dir), ..Setup::default() });
     keygen(server.dir.path(), "unlisted", "ed25519", "");
     authorize(server.dir.path(), "unlisted");
@@ -213,6 +217,28 @@ async fn user_certificates_from_files_texts_and_agents() {
     let log = server.log();
     let accepted = log.lines().filter(|line| line.contains("Accepted publickey") && line.contains("-CERT "));
     assert_eq!(accepted.count(), 9, "{log}");
+}
+
+#[tokio::test]
+async fn rsa_signs_with_sha2_and_never_with_sha1() {
+    for (hash, good) in [("rsa-sha2-512", true), ("ssh-rsa", false)] {
+        let server =
+            server_with_ca_and(&format!("PubkeyAcceptedAlgorithms {hash},{hash}-cert-v01@openssh.com"));
+        keygen(server.dir.path(), "rsa", "rsa", "");
+        authorize(server.dir.path(), "rsa");
+        let own = Target { auth: vec![file(&server, "rsa")], ..server.target() };
+        let agent = Agent::with(&[server.path("rsa")]);
+        let by_agent = Target { auth: vec![agent.auth()], ..server.target() };
+        if !good {
+            assert_eq!((tried(&own).await.len(), tried(&by_agent).await.len()), (1, 1));
+            continue;
+        }
+        accepted(&own).await;
+        accepted(&by_agent).await;
+        certify(&server, "rsa", &crate::lab::me());
+        accepted(&own).await;
+        assert_eq!(server.log().matches("RSA-CERT").count(), 1, "{}", server.log());
+    }
 }
 
 #[tokio::test]
