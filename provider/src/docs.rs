@@ -1,2 +1,103 @@
 // SPDX-License-Identifier: MPL-2.0
-//! docs
+//! The reference pages in `docs/`, in the layout of the Terraform registry, generated from the schemas.
+//!
+//! A test compares them with the files of the repository; `UPDATE=1` writes them. The examples are HCL that a test gives
+//! to `terraform validate`.
+
+use tfplugin::{DataSource, Provider, Resource, Schema};
+
+use crate::{Drbd, drbd_host, node, provider, replicated_volume, resource_group};
+
+/// The example of the index page is the one that the tests run on real hosts.
+const TWO_HOSTS: &str = include_str!("../../examples-terraform/two-hosts/main.tf");
+
+const NODE: &str = include_str!("docs/node.tf");
+const RESOURCE_GROUP: &str = include_str!("docs/resource_group.tf");
+const REPLICATED_VOLUME: &str = include_str!("docs/replicated_volume.tf");
+const HOST: &str = include_str!("docs/host.tf");
+
+/// One page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Path below `docs/`.
+    pub path: &'static str,
+    /// The whole page.
+    pub text: String,
+    /// The HCL of its example.
+    pub example: &'static str,
+}
+
+/// All pages.
+pub fn pages() -> Vec<Page> {
+    let drbd = Drbd::over_ssh();
+    let shared = drbd.shared();
+    let node = node::NodeResource::new(shared.clone());
+    let volume = replicated_volume::VolumeResource::new(shared.clone());
+    let host = drbd_host::HostDataSource::new(shared);
+    vec![
+        page("index.md", "drbd Provider", (&drbd.schema(), provider::DESCRIPTION), TWO_HOSTS, None),
+        page(
+            "resources/node.md",
+            "drbd_node Resource - drbd",
+            (&node.schema(), node::schema::DESCRIPTION),
+            NODE,
+            Some(NODE_IMPORT),
+        ),
+        page(
+            "resources/resource_group.md",
+            "drbd_resource_group Resource - drbd",
+            (&resource_group::GroupResource.schema(), resource_group::schema::DESCRIPTION),
+            RESOURCE_GROUP,
+            None,
+        ),
+        page(
+            "resources/replicated_volume.md",
+            "drbd_replicated_volume Resource - drbd",
+            (&volume.schema(), replicated_volume::schema::DESCRIPTION),
+            REPLICATED_VOLUME,
+            Some(VOLUME_IMPORT),
+        ),
+        page(
+            "data-sources/host.md",
+            "drbd_host Data Source - drbd",
+            (&host.schema(), drbd_host::schema::DESCRIPTION),
+            HOST,
+            None,
+        ),
+    ]
+}
+
+const NODE_IMPORT: &str = "The id is the node's name and the host to log in to, as `<name>@<ssh host>`:\n\n\
+    ```shell\nterraform import 'drbd_node.a' 'h1@10.0.0.11'\n```\n\n\
+    The provider's `ssh` settings are used. Storage pools are taken from the configuration by the next apply; a volume group \
+    that exists already is never removed with an imported node.\n";
+
+const VOLUME_IMPORT: &str = "The id is the volume's name and all of its hosts, as `<name>@<ssh host>[,<ssh host>...]`:\n\n\
+    ```shell\nterraform import 'drbd_replicated_volume.r0' 'r0@10.0.0.11,10.0.0.12'\n```\n\n\
+    The hosts do not know the name of the resource group, so the first plan after an import shows `resource_group` and `size` \
+    as changes; applying it changes nothing on hosts that are as declared.\n";
+
+fn page(
+    path: &'static str,
+    title: &str,
+    (schema, description): (&Schema, &str),
+    example: &'static str,
+    import: Option<&str>,
+) -> Page {
+    let first = description.split("\n\n").next().unwrap_or_default();
+    let mut text = format!(
+        "---\npage_title: \"{title}\"\nsubcategory: \"\"\ndescription: |-\n  {first}\n---\n\n\
+         <!-- Generated from the provider's schema; `UPDATE=1 cargo test -p terraform-provider-drbd --test docs` writes it. -->\n\n"
+    );
+    let heading = title.strip_suffix(" - drbd").unwrap_or(title);
+    let example_text = example.split_once('\n').map_or(example, |(_licence, rest)| rest);
+    text.push_str(&format!(
+        "# {heading}\n\n{description}\n\n## Example Usage\n\n```terraform\n{example_text}```\n\n"
+    ));
+    text.push_str(schema.to_markdown().trim_end());
+    text.push('\n');
+    if let Some(import) = import {
+        text.push_str(&format!("\n## Import\n\n{import}"));
+    }
+    Page { path, text, example }
+}

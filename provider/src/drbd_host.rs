@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The data source `drbd_host`: the facts of a host, read only.
 
-mod schema;
+pub(crate) mod schema;
 
 use std::sync::Arc;
 

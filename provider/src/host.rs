@@ -132,12 +132,14 @@ impl LinkError {
     }
 }
 
+const UNREACHABLE: &str = "Host cannot be reached";
+
 fn ssh_summary(error: &SshError) -> &'static str {
     match error {
         SshError::Unresolvable { .. }
         | SshError::Unreachable { .. }
         | SshError::NoCommonAlgorithm { .. }
-        | SshError::ChannelRefused { .. } => "Host cannot be reached",
+        | SshError::ChannelRefused { .. } => UNREACHABLE,
         SshError::HostKeyUnknown { .. }
         | SshError::HostKeyMismatch { .. }
         | SshError::HostKeyRevoked { .. }
@@ -163,6 +165,20 @@ pub(crate) enum Trouble {
     Link(LinkError),
     /// The module refused or failed.
     Reply(Box<Reply>),
+}
+
+impl Trouble {
+    /// What to try when a read found nobody at the address; empty for everything else.
+    pub(crate) fn moved_hint(&self) -> &'static str {
+        match self {
+            Self::Link(LinkError::Ssh(error))
+                if error.is_transient() || ssh_summary(error) == UNREACHABLE =>
+            {
+                " The state was kept. If the host has another address now, change it in the configuration and run with -refresh=false."
+            }
+            Self::Link(_) | Self::Reply(_) => " The state was kept.",
+        }
+    }
 }
 
 /// The host as messages name it: `10.0.0.1` or `10.0.0.1:2222`.

@@ -22,6 +22,10 @@ use crate::ssh_settings::SshSettings;
 /// Makes the connector of one configuration from the path of the host program.
 type MakeConnector = Box<dyn Fn(PathBuf) -> Arc<dyn Connector> + Send + Sync>;
 
+/// What the provider is, in Markdown.
+pub(crate) const DESCRIPTION: &str = "Replicated block storage with DRBD: hosts, the groups that place replicas on them, and the replicated volumes. The \
+                 provider works on the hosts over SSH; nothing is contacted before a resource needs it.";
+
 /// What all resources of the process share.
 pub(crate) struct Shared {
     make_connector: MakeConnector,
@@ -96,6 +100,10 @@ impl Drbd {
         Self { shared: Arc::new(Shared::new(Box::new(make))) }
     }
 
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// The provider over another way to the hosts: simulated ones in tests and benchmarks.
     pub fn over(connector: Arc<dyn Connector>) -> Self {
         Self { shared: Arc::new(Shared::new(Box::new(move |_| Arc::clone(&connector)))) }
@@ -105,10 +113,7 @@ impl Drbd {
 impl Provider for Drbd {
     fn schema(&self) -> Schema {
         Schema::new()
-            .description(
-                "Replicated block storage with DRBD: hosts, the groups that place replicas on them, and the replicated volumes. The \
-                 provider works on the hosts over SSH; nothing is contacted before a resource needs it.",
-            )
+            .description(DESCRIPTION)
             .attributes([
                 ssh_schema::provider_attribute(),
                 Attribute::string("drbd_host_binary").optional().description(

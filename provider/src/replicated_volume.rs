@@ -6,6 +6,6 @@ mod import;
 mod model;
 mod plan;
 mod resource;
-mod schema;
+pub(crate) mod schema;
 
 pub(crate) use resource::VolumeResource;

@@ -21,9 +21,7 @@ pub(super) async fn sight(configured: &Configured, volume: &Volume) -> Result<Si
         let facts = member.host.facts().await;
         facts.map(|facts| (&member.name, facts)).map_err(|trouble| {
             let mut problem = member.report(&trouble, &doing);
-            problem.detail.push_str(
-                " The state was kept. If the host has another address now, change it in the configuration and run with -refresh=false.",
-            );
+            problem.detail.push_str(trouble.moved_hint());
             problem
         })
     });

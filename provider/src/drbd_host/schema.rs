@@ -5,15 +5,13 @@ use tfplugin::{Attribute, Schema, Type};
 
 use crate::ssh_schema;
 
+/// What the data source is, in Markdown.
+pub(crate) const DESCRIPTION: &str = "What a host is and what DRBD does there: kernel and DRBD versions, resources, volume groups, and the numbers that are in \
+             use. Reading it changes nothing but the program `drbd-host`, which is copied to the host if it is not there yet.";
+
 /// The schema of the data source.
 pub(crate) fn schema() -> Schema {
-    Schema::new()
-        .description(
-            "What a host is and what DRBD does there: kernel and DRBD versions, resources, volume groups, and the numbers that are in \
-             use. Reading it changes nothing but the program `drbd-host`, which is copied to the host if it is not there yet.",
-        )
-        .attribute(ssh_schema::node_attribute())
-        .attributes(computed())
+    Schema::new().description(DESCRIPTION).attribute(ssh_schema::node_attribute()).attributes(computed())
 }
 
 fn text(name: &str, description: &str) -> Attribute {

@@ -77,7 +77,7 @@ pub(crate) fn host_findings(model: &NodeModel, facts: &HostFacts) -> Vec<Finding
 /// Storage pools that should be there and are not. Pools that will be made from disks are not looked at when
 /// `made_later`.
 pub(crate) fn pool_findings(model: &NodeModel, facts: &HostFacts, made_later: bool) -> Vec<Finding> {
-    let pools = model.pools.iter().filter(|(_, pool)| !(made_later && !pool.disks.is_empty()));
+    let pools = model.pools.iter().filter(|(_, pool)| !made_later || pool.disks.is_empty());
     pools.filter_map(|(name, pool)| pool_finding(name, pool, facts)).collect()
 }
 

@@ -62,7 +62,7 @@ impl NodeResource {
         let host = self.host(&model)?;
         let facts = host.facts().await.map_err(|t| {
             let mut problem = t.diagnostic(model.name.as_str(), &host, "read the node");
-            problem.detail.push_str(UNREACHABLE_HINT);
+            problem.detail.push_str(t.moved_hint());
             problem
         })?;
         observe::fill(&mut state, &facts);
@@ -111,9 +111,6 @@ impl NodeResource {
         Ok(pools::remove(&model, &BTreeSet::new(), &host, &mut made, ctx).await?)
     }
 }
-
-const UNREACHABLE_HINT: &str = " The state was kept. If the host has another address now, change it in the configuration and \
-    run with -refresh=false.";
 
 /// The plan with what only the host can tell. Known planned values stay.
 fn filled(

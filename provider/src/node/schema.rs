@@ -8,6 +8,13 @@ use tfplugin::{Attribute, Diagnostics, Path, Schema, Type, Value};
 
 use crate::ssh_schema;
 
+/// What the resource is, in Markdown.
+pub(crate) const DESCRIPTION: &str = "A host that can hold replicas. In this version it is an existing host that is reached over SSH.\n\n\
+             Creating it checks that the host has the given name, that the DRBD kernel module is loaded or can be, and that \
+             drbd-utils are installed, and makes the storage pools for which `disks` are given. Nothing else is changed on the \
+             host. The program that does the work there, `drbd-host`, is copied to `/var/lib/drbd-host/bin` once, under a name \
+             that tells its content.";
+
 const NAME: &str =
     "What `uname -n` prints on the host. `drbdadm` finds a host's part of a configuration by it.";
 const ADDRESS: &str = "IP address on which the node replicates. Unset: `ssh.host`, where that is an IP address. DRBD takes \
@@ -17,31 +24,27 @@ const LABELS: &str =
 
 /// The schema of the resource.
 pub(crate) fn schema() -> Schema {
-    Schema::new()
-        .description(
-            "A host that can hold replicas. In this version it is an existing host that is reached over SSH.\n\n\
-             Creating it checks that the host has the given name, that the DRBD kernel module is loaded or can be, and that \
-             drbd-utils are installed, and makes the storage pools for which `disks` are given. Nothing else is changed on the \
-             host. The program that does the work there, `drbd-host`, is copied to `/var/lib/drbd-host/bin` once, under a name \
-             that tells its content.",
-        )
-        .attributes([
-            Attribute::string("id").computed().description("The node's name."),
-            Attribute::string("name").required().requires_replace().validate(text(name::check_node_name)).description(NAME),
-            ssh_schema::node_attribute(),
-            Attribute::string("address").optional().computed().validate(text(check_address)).description(ADDRESS),
-            Attribute::of("labels", Type::map(Type::String)).optional().description(LABELS),
-            storage_pools(Disks::Taken),
-            Attribute::string("drbd_version").computed().description(
-                "Version of the DRBD kernel module that is loaded, or would be.",
-            ),
-            Attribute::string("drbd_family").computed().description(
-                "`9`, or `8.4` for the module of stock distribution kernels (two nodes, no quorum).",
-            ),
-            Attribute::string("drbd_utils_version").computed().description("Version of drbd-utils on the host."),
-            Attribute::string("kernel_version").computed().description("Release of the running kernel."),
-            drift(),
-        ])
+    Schema::new().description(DESCRIPTION).attributes([
+        Attribute::string("id").computed().description("The node's name."),
+        Attribute::string("name")
+            .required()
+            .requires_replace()
+            .validate(text(name::check_node_name))
+            .description(NAME),
+        ssh_schema::node_attribute(),
+        Attribute::string("address").optional().computed().validate(text(check_address)).description(ADDRESS),
+        Attribute::of("labels", Type::map(Type::String)).optional().description(LABELS),
+        storage_pools(Disks::Taken),
+        Attribute::string("drbd_version")
+            .computed()
+            .description("Version of the DRBD kernel module that is loaded, or would be."),
+        Attribute::string("drbd_family").computed().description(
+            "`9`, or `8.4` for the module of stock distribution kernels (two nodes, no quorum).",
+        ),
+        Attribute::string("drbd_utils_version").computed().description("Version of drbd-utils on the host."),
+        Attribute::string("kernel_version").computed().description("Release of the running kernel."),
+        drift(),
+    ])
 }
 
 /// The part of a node that a resource group needs. `nodes = drbd_node.this` gives more; Terraform drops the rest.

@@ -8,7 +8,8 @@ use crate::node::schema as node;
 use crate::resource_group::schema as group;
 use crate::{duration, options};
 
-const DESCRIPTION: &str = "A block device that is replicated between hosts: one DRBD resource with one volume.\n\n\
+/// What the resource is, in Markdown.
+pub(crate) const DESCRIPTION: &str = "A block device that is replicated between hosts: one DRBD resource with one volume.\n\n\
     Creating it makes a backing device on each chosen node, writes the DRBD configuration, makes the metadata, brings the resource up \
     and waits until the peers are connected. The first full synchronisation is skipped where every replica is proven blank (new thin \
     volumes); else it runs, and `wait_for_sync` says whether to wait for it. A device that holds anything else is refused.\n\n\

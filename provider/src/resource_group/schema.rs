@@ -12,17 +12,15 @@ use crate::options;
 /// Replicas of a volume unless the group says otherwise; LINSTOR's number too.
 pub(crate) const DEFAULT_PLACE_COUNT: u32 = 2;
 
+/// What the resource is, in Markdown.
+pub(crate) const DESCRIPTION: &str = "How replicated volumes are made and where their replicas are placed: the nodes to choose from, the storage pool, the number \
+             of replicas, rules over the nodes' labels, and DRBD options. It exists in Terraform's state only; a change reaches the \
+             volumes of the group when they are applied.";
+
 /// The schema of the resource.
 pub(crate) fn schema() -> Schema {
     let id = Attribute::string("id").computed().description("The group's name.");
-    Schema::new()
-        .description(
-            "How replicated volumes are made and where their replicas are placed: the nodes to choose from, the storage pool, the number \
-             of replicas, rules over the nodes' labels, and DRBD options. It exists in Terraform's state only; a change reaches the \
-             volumes of the group when they are applied.",
-        )
-        .attribute(id)
-        .attributes(members(true))
+    Schema::new().description(DESCRIPTION).attribute(id).attributes(members(true))
 }
 
 /// The part of a group that a volume needs. `resource_group = drbd_resource_group.this` gives more; Terraform drops the rest.

@@ -115,6 +115,11 @@ impl Terraform {
         self.path("work")
     }
 
+    /// Replaces the configuration, and everything that this file otherwise puts before it.
+    pub(crate) fn whole_config(&self, config: &str) {
+        std::fs::write(self.path("work/main.tf"), config).unwrap();
+    }
+
     /// Replaces the configuration.
     pub(crate) fn config(&self, config: &str) {
         std::fs::write(self.path("work/main.tf"), format!("{HEAD}{config}")).unwrap();
