@@ -79,12 +79,13 @@ fn judge_content(
         }
         // A logical volume that a cut run created: it has no metadata yet, and its bytes are LVM's leftovers.
         _ if unfinished_lv => Judged { verdict: Verdict::Blank, fresh: true },
-        Content::MovedMetadata if same_device.is_some_and(|record| record.phase == Phase::Created) => {
-            Judged::of(Verdict::Ours)
+        Content::MovedMetadata { device_uuid } => {
+            if same_device.is_some_and(|record| record.metadata.as_ref() == Some(device_uuid)) {
+                return Judged::of(Verdict::Ours);
+            }
+            let found = format!("DRBD metadata {device_uuid}, where it ended before it grew");
+            Judged::foreign(found, None)
         }
-        Content::MovedMetadata => Judged::of(Verdict::Unreadable {
-            why: "DRBD noted metadata on it before it grew, and this host does not know them".to_owned(),
-        }),
         Content::Zeroes => Judged::of(Verdict::Blank),
         Content::Signature(what) => {
             let kind: String = what.chars().take_while(char::is_ascii_alphanumeric).collect();
@@ -147,6 +148,15 @@ mod tests {
         assert!(matches!(verdict(&device(metadata("aa")), None), Verdict::Foreign { .. }));
         let elsewhere = VolumeRecord { identity: Some("serial:S2".into()), ..created };
         assert!(matches!(verdict(&device(metadata("aa")), Some(&elsewhere)), Verdict::Foreign { .. }));
+    }
+
+    #[test]
+    fn metadata_that_a_grown_device_left_behind_are_ours_only_if_we_wrote_them() {
+        let moved = device(Content::MovedMetadata { device_uuid: "aa".into() });
+        assert_eq!(verdict(&moved, Some(&record(Phase::Created, Some("aa")))), Verdict::Ours);
+        for other in [Some(record(Phase::Created, Some("bb"))), None] {
+            assert!(matches!(verdict(&moved, other.as_ref()), Verdict::Foreign { consent: None, .. }));
+        }
     }
 
     #[test]

@@ -98,9 +98,12 @@ pub enum Content {
     },
     /// No signature, zeroes wherever it was looked at.
     Zeroes,
-    /// No metadata at the end, but DRBD noted where they were before the device grew
-    /// (`/var/lib/drbd/drbd-minor-N.lkbd`): the next attach moves them (drbd84.md section 12.2).
-    MovedMetadata,
+    /// DRBD metadata where the device ended before it grew, as DRBD noted it (`/var/lib/drbd/drbd-minor-N.lkbd`): the
+    /// next attach moves them to the end (drbd84.md section 12.2). Whatever else shows on the device is inside the data.
+    MovedMetadata {
+        /// DRBD's device UUID.
+        device_uuid: String,
+    },
     /// It could not be read.
     Unreadable(String),
 }

@@ -262,7 +262,7 @@ fn prepare(disk: &Disk, observed: &ObservedPool, consent: &[String], plan: &mut 
         Content::Unreadable(why) => {
             return Err(refuse(Code::Unreadable, &format!("cannot be judged: {why}")));
         }
-        Content::NoDevice | Content::AttachedHere | Content::MovedMetadata => {
+        Content::NoDevice | Content::AttachedHere | Content::MovedMetadata { .. } => {
             return Err(refuse(Code::Unreadable, "cannot be judged"));
         }
     };

@@ -99,15 +99,45 @@ pub(crate) fn content(
     if block.size_bytes == 0 {
         return Ok(Content::Unreadable("it has no size (an empty drive?)".to_owned()));
     }
-    match blkid::parse_probe(&host.run(&blkid::probe(path))?) {
-        Err(error) => Ok(Content::Unreadable(error.to_string())),
-        Ok(blkid::Probe::NothingKnown) => without_signature(host, path, minor, family),
-        Ok(blkid::Probe::Ambivalent) => Ok(Content::Signature("several signatures at once".to_owned())),
-        Ok(blkid::Probe::Found(found)) => match found.drbd_metadata() {
-            Some((format, device_uuid)) => metadata(host, path, format, device_uuid),
-            None => Ok(Content::Signature(found.to_string())),
-        },
+    let probe = match blkid::parse_probe(&host.run(&blkid::probe(path))?) {
+        Ok(probe) => probe,
+        Err(error) => return Ok(Content::Unreadable(error.to_string())),
+    };
+    if let blkid::Probe::Found(found) = &probe
+        && let Some((format, device_uuid)) = found.drbd_metadata()
+    {
+        return metadata(host, path, format, device_uuid);
     }
+    // Before anything else is believed: a file system that shows now may be the data of a replica that grew.
+    if let Some(device_uuid) = moved(host, path, block, minor, family)? {
+        return Ok(Content::MovedMetadata { device_uuid });
+    }
+    match probe {
+        blkid::Probe::NothingKnown => without_signature(host, path, family),
+        blkid::Probe::Ambivalent => Ok(Content::Signature("several signatures at once".to_owned())),
+        blkid::Probe::Found(found) => Ok(Content::Signature(found.to_string())),
+    }
+}
+
+/// The UUID of metadata that are where the device ended before it grew. DRBD's note says where to look, what is there
+/// decides: a note outlives its device.
+fn moved(
+    host: &impl Host,
+    path: &str,
+    block: &BlockDevice,
+    minor: Option<u32>,
+    family: Family,
+) -> Result<Option<String>, ObserveError> {
+    let Some(minor) = minor else { return Ok(None) };
+    let note = host.read(&format!("/var/lib/drbd/drbd-minor-{minor}.lkbd"))?;
+    let known = note.and_then(|text| drbdmeta::parse_last_known_device(&text).ok());
+    let Some(known) = known.filter(|known| known.size_bytes < block.size_bytes) else { return Ok(None) };
+    let front = blkid::parse_probe(&host.run(&blkid::probe_front(path, known.size_bytes))?);
+    let found = match front {
+        Ok(blkid::Probe::Found(found)) => found.drbd_metadata(),
+        Ok(blkid::Probe::NothingKnown | blkid::Probe::Ambivalent) | Err(_) => None,
+    };
+    Ok(found.filter(|(format, _)| format == family.metadata_format()).map(|(_, device_uuid)| device_uuid))
 }
 
 fn metadata(
@@ -127,22 +157,12 @@ fn metadata(
     })
 }
 
-fn without_signature(
-    host: &impl Host,
-    path: &str,
-    minor: Option<u32>,
-    family: Family,
-) -> Result<Content, ObserveError> {
+fn without_signature(host: &impl Host, path: &str, family: Family) -> Result<Content, ObserveError> {
     let output = host.run(&drbdmeta::get_gi(family, path, 0))?;
     match drbdmeta::parse_get_gi(&output) {
         Ok(None) => {}
         Ok(Some(_)) => return Ok(Content::Unreadable("drbdmeta sees metadata, blkid does not".to_owned())),
         Err(error) => return Ok(Content::Unreadable(error.to_string())),
-    }
-    if let Some(minor) = minor
-        && host.read(&format!("/var/lib/drbd/drbd-minor-{minor}.lkbd"))?.is_some()
-    {
-        return Ok(Content::MovedMetadata);
     }
     Ok(host.first_data(path)?.map_or(Content::Zeroes, |offset| Content::Data { offset }))
 }

@@ -144,7 +144,7 @@ fn still_ours(observed: &Observed, number: VolumeNumber, record: &VolumeRecord) 
         | Content::Signature(_)
         | Content::Data { .. }
         | Content::Zeroes
-        | Content::MovedMetadata
+        | Content::MovedMetadata { .. }
         | Content::Unreadable(_) => false,
     };
     same_device && holds_ours

@@ -17,6 +17,11 @@ pub fn probe(device: &str) -> Cmd {
     Cmd::new(PROGRAM, ["-p", "-o", "export", device])
 }
 
+/// Asks the same as if the device ended after `bytes`: metadata at the end of what was a smaller device.
+pub fn probe_front(device: &str, bytes: u64) -> Cmd {
+    Cmd::new(PROGRAM, ["-p", "-o", "export", "-S", &bytes.to_string(), device])
+}
+
 /// What `blkid` knows of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
