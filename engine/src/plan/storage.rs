@@ -101,8 +101,8 @@ fn logical_volume(
         }
         return Ok(None);
     }
-    let mut reads_as_zeroes = false;
-    if let Some(pool) = thin_pool {
+    let mut reads_as_zeroes = thin_pool.is_some();
+    if let (Some(pool), Some(_)) = (thin_pool, group) {
         reads_as_zeroes = check_pool(context, volume_group, pool, size_kib, plan)?;
     } else if let Some(group) = group
         && group.free_bytes / 1024 < size_kib
