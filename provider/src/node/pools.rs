@@ -44,7 +44,7 @@ fn request(pool: &Pool, state: PoolState) -> Option<Request> {
     let arguments = StoragePoolArgs {
         volume_group: volume_group.clone(),
         thin_pool: thin_pool.cloned(),
-        disks: if state == PoolState::Present { pool.disks.clone() } else { Vec::new() },
+        disks: pool.disks.clone(),
         state,
         consent: Vec::new(),
         lock_timeout: 60,
