@@ -69,8 +69,8 @@ disks_of() { # numbers of the data disks that host N has
 # table, no name, and cannot be fooled by a reused process id or by zombies that nobody reaps.
 alive() { [ -e "$(host_dir "$1")/lock" ] && ! flock -n "$(host_dir "$1")/lock" true; }
 
-# Power cut. The recorded process is the parent of a process-id namespace: its death kills everything in it.
-# The id is valid while the lock is held, because its holder recorded it.
+# Power cut. The recorded process is the first of a process-id namespace: its death kills everything in it, and its
+# parent holds the lock until that is done. The id is valid while the lock is held, because a holder recorded it.
 kill_host() {
 	local d; d=$(host_dir "$1")
 	alive "$1" || return 0
