@@ -53,18 +53,32 @@ fn propose_nested(nesting: Nesting, inner: &[Attribute], config: &Value, prior: 
                 pairs.map(|(key, entry)| (key.clone(), propose(inner, entry, prior.get(key)))).collect(),
             )
         }
-        (_, Value::Set(elements)) => {
-            let before = prior.elements().unwrap_or_default();
-            Value::set_of(elements.iter().map(|element| propose_set_element(inner, element, before)))
-        }
+        (_, Value::Set(elements)) => propose_set(inner, elements, prior.elements().unwrap_or_default()),
         (_, other) => other.clone(),
     }
 }
 
-/// A set element is the same as a prior one when, completed from it, it becomes equal to it.
-fn propose_set_element(inner: &[Attribute], element: &Value, before: &[Value]) -> Value {
-    let completed = before.iter().find(|prior| propose(inner, element, prior) == **prior);
-    completed.cloned().unwrap_or_else(|| propose(inner, element, &Value::Null))
+/// A set element is the same as a prior one when, completed from it, it becomes equal to it. Each prior element
+/// serves once, or two configured elements could become one; those that are equal as they stand go first.
+fn propose_set(inner: &[Attribute], elements: &[Value], before: &[Value]) -> Value {
+    let mut free: Vec<&Value> = before.iter().collect();
+    let mut take = |same: &dyn Fn(&Value) -> bool| {
+        let position = free.iter().position(|prior| same(prior))?;
+        Some(free.swap_remove(position).clone())
+    };
+    let mut planned = Vec::with_capacity(elements.len());
+    let mut open = Vec::new();
+    for element in elements {
+        match take(&|prior| prior == element) {
+            Some(same) => planned.push(same),
+            None => open.push(element),
+        }
+    }
+    for element in open {
+        let same = take(&|prior| propose(inner, element, prior) == *prior);
+        planned.push(same.unwrap_or_else(|| propose(inner, element, &Value::Null)));
+    }
+    Value::set_of(planned)
 }
 
 /// In an update that changes something, makes the computed attributes unknown whose marks ask for it.

@@ -83,7 +83,7 @@ impl Value {
         Value::List(elements.into_iter().map(Into::into).collect())
     }
 
-    /// A set of these elements: sorted, duplicates removed.
+    /// A set of these elements: sorted, duplicates of known ones removed.
     pub fn set_of<V: Into<Value>>(elements: impl IntoIterator<Item = V>) -> Value {
         Value::Set(sorted(elements.into_iter().map(Into::into).collect()))
     }
@@ -223,17 +223,18 @@ impl Value {
     }
 }
 
-/// Elements in their fixed order, each once.
+/// Elements in their fixed order, each known one once. Two elements that are not wholly known may still become
+/// different ones, so both stay.
 pub(crate) fn sorted(mut elements: Vec<Value>) -> Vec<Value> {
     elements.sort();
-    elements.dedup();
+    elements.dedup_by(|left, right| left == right && left.is_wholly_known());
     elements
 }
 
 fn sorted_refs(elements: &[Value]) -> Vec<&Value> {
     let mut refs: Vec<&Value> = elements.iter().collect();
     refs.sort();
-    refs.dedup();
+    refs.dedup_by(|left, right| left == right && left.is_wholly_known());
     refs
 }
 
@@ -322,6 +323,13 @@ mod tests {
         assert_eq!(Value::Set(forward.clone()), Value::Set(backward.clone()));
         assert_ne!(Value::List(forward.clone()), Value::List(backward));
         assert_ne!(Value::List(forward.clone()), Value::Set(forward));
+    }
+
+    #[test]
+    fn unknown_set_elements_are_not_duplicates() {
+        let two = Value::set_of([Value::unknown(), Value::from("a"), Value::unknown(), Value::from("a")]);
+        assert_eq!(two.elements().unwrap().len(), 3);
+        assert_ne!(two, Value::set_of([Value::unknown(), Value::from("a")]));
     }
 
     #[test]

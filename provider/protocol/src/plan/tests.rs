@@ -169,3 +169,96 @@ fn a_read_keeps_the_users_text() {
     assert_eq!(found.get("disks"), &Value::list([disk("1GiB"), disk("2gib")]));
     assert_eq!(found.get("ports"), &Value::set_of([port("Web"), port("other")]));
 }
+
+#[test]
+fn two_set_elements_never_become_one() {
+    let port = |number: Value| Value::object([("size", text("1")), ("number", number)]);
+    let mut before = prior();
+    before.set("ports", Value::set_of([port(Value::from(5_i64))]));
+    let config = object([
+        ("name", text("r0")),
+        ("size", text("1GiB")),
+        ("ports", Value::set_of([port(Value::Null), port(Value::from(5_i64))])),
+    ]);
+    let planned = plan(&config, &before);
+    assert_eq!(planned.get("ports"), &Value::set_of([port(Value::unknown()), port(Value::from(5_i64))]));
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::check::check_plan;
+
+    /// A configured value: null where it may be, unknown with some chance when `unknowns`.
+    fn configured(field: &Attribute, unknowns: bool) -> BoxedStrategy<Value> {
+        let known = match field.nested() {
+            None => match field.value_type() {
+                Type::Number => (0_i64..3).prop_map(Value::from).boxed(),
+                Type::Map(_) => {
+                    prop::collection::btree_map("[ab]", "[xy]", 0..3).prop_map(Value::from).boxed()
+                }
+                _ => "[aAbB]".prop_map(Value::from).boxed(),
+            },
+            Some((nesting, inner)) => {
+                let element = configured_object(inner.to_vec(), unknowns);
+                match nesting {
+                    Nesting::Single => element,
+                    Nesting::List => prop::collection::vec(element, 0..3).prop_map(Value::List).boxed(),
+                    Nesting::Set => prop::collection::vec(element, 0..4).prop_map(Value::set_of).boxed(),
+                    Nesting::Map => {
+                        prop::collection::btree_map("[ab]", element, 0..3).prop_map(Value::Map).boxed()
+                    }
+                }
+            }
+        };
+        let unknown = u32::from(unknowns);
+        let null = u32::from(!field.required);
+        if field.computed && !field.optional {
+            return Just(Value::Null).boxed();
+        }
+        prop_oneof![null => Just(Value::Null), unknown => Just(Value::unknown()), 4 => known].boxed()
+    }
+
+    fn configured_object(fields: Vec<Attribute>, unknowns: bool) -> BoxedStrategy<Value> {
+        let member = |field: &Attribute| (Just(field.name.clone()), configured(field, unknowns));
+        let members: Vec<_> = fields.iter().map(member).collect();
+        members.prop_map(|members| Value::Object(members.into_iter().collect())).boxed()
+    }
+
+    /// What an apply makes of a plan: every unknown value gets a fresh one.
+    fn applied(value: Value, fresh: &mut u64) -> Value {
+        match value {
+            Value::Unknown(_) => {
+                *fresh += 1;
+                Value::from(*fresh)
+            }
+            Value::List(elements) => Value::List(elements.into_iter().map(|e| applied(e, fresh)).collect()),
+            Value::Set(elements) => Value::set_of(elements.into_iter().map(|e| applied(e, fresh))),
+            Value::Map(m) => Value::Map(m.into_iter().map(|(k, v)| (k, applied(v, fresh))).collect()),
+            Value::Object(m) => Value::Object(m.into_iter().map(|(k, v)| (k, applied(v, fresh))).collect()),
+            other => other,
+        }
+    }
+
+    /// A state that an earlier configuration led to, or none.
+    fn any_prior() -> impl Strategy<Value = Value> {
+        let made = |config: Value| applied(plan(&config, &Value::Null), &mut 100);
+        prop_oneof![Just(Value::Null), configured_object(fields(), false).prop_map(made)]
+    }
+
+    proptest! {
+        #[test]
+        fn core_accepts_every_mechanical_plan(config in configured_object(fields(), true), prior in any_prior()) {
+            let planned = plan(&config, &prior);
+            prop_assert_eq!(check_plan(&fields(), &config, &prior, &planned), []);
+        }
+
+        #[test]
+        fn after_apply_the_plan_is_empty(config in configured_object(fields(), false), prior in any_prior()) {
+            let state = applied(plan(&config, &prior), &mut 1000);
+            prop_assert_eq!(plan(&config, &state), state.clone());
+            prop_assert!(replacements(&fields(), &state, &plan(&config, &state)).is_empty());
+        }
+    }
+}

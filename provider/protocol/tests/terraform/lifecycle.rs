@@ -133,6 +133,7 @@ fn a_number_out_of_range_is_an_error_of_its_attribute() {
 #[test]
 fn unknown_values_are_taken_everywhere() {
     let hcl = r#"
+resource "terraform_data" "other" { count = 3 }
 resource "terraform_data" "later" {
   input = { text = "t", size = "1GiB", list = [{ size = "1GiB" }], map = { a = { size = "2GiB" } }, number = 7 }
 }
@@ -144,11 +145,11 @@ resource "fixture_note" "a" {
   mode   = local.later.text == "t" ? "plain" : "fancy"
   amount = local.later.number
   labels = { key = local.later.text }
-  tags   = [local.later.text, "pre-${local.later.text}"]
+  tags   = concat(terraform_data.other[*].id, [local.later.text, "pre-${local.later.text}"])
   any    = local.later.text
   disks  = local.later.list
   sites  = local.later.map
-  peers  = [{ size = local.later.size }, { size = "9MiB" }]
+  peers  = [{ size = local.later.size }, { size = local.later.text }, { size = "9MiB" }]
   ssh    = { port = local.later.number }
   dynamic "rule" {
     for_each = local.later.list
@@ -159,7 +160,7 @@ resource "fixture_note" "a" {
 "#;
     let workspace = Workspace::new(hcl);
     workspace.plan();
-    workspace.apply().contains("2 added");
+    workspace.apply().contains("5 added");
     workspace.nothing_to_do();
     let attributes = workspace.instance("fixture_note.a")["attributes"].clone();
     assert_eq!(attributes["name"], "pre-t");
