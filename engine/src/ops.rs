@@ -44,7 +44,7 @@ pub enum Op {
         /// Its device.
         device: String,
     },
-    /// Note in the record that this host is, or is no longer, Primary only to start the first synchronisation.
+    /// Note in the record that this host is, or is no longer, Primary only for one step of this program.
     NotePromotion(bool),
     /// Check that a volume's device now has at least this size.
     ExpectSize {
@@ -79,10 +79,17 @@ pub fn of(step: &Step) -> Vec<Op> {
         Step::ExtendLv { volume_group, name, to_kib, filter, .. } => {
             vec![run(lvm::extend(filter, volume_group, name, *to_kib))]
         }
-        Step::Resize { resource, volume, to_bytes, .. } => vec![
-            run(drbdadm::resize(resource, volume.get(), false)),
-            Op::ExpectSize { volume: *volume, kib: to_bytes / 1024 },
-        ],
+        Step::Resize { resource, volume, to_bytes, promote, .. } => {
+            let mut ops = vec![
+                run(drbdadm::resize(resource, volume.get(), false)),
+                Op::ExpectSize { volume: *volume, kib: to_bytes / 1024 },
+            ];
+            if *promote {
+                ops.splice(0..0, [Op::NotePromotion(true), run(drbdadm::primary(resource, false))]);
+                ops.extend([run(drbdadm::secondary(resource)), Op::NotePromotion(false)]);
+            }
+            ops
+        }
         Step::Down { resource, has_file: true } => vec![run(drbdadm::down(resource))],
         Step::Down { resource, has_file: false } => vec![run(drbdsetup::down(resource))],
         Step::RemoveConfig { path } => vec![Op::Remove(path.clone())],

@@ -29,7 +29,7 @@ pub fn path(resource: &str) -> String {
 pub struct Record {
     /// By volume number.
     pub volumes: BTreeMap<VolumeNumber, VolumeRecord>,
-    /// This host was promoted only to start the first synchronisation, and has not given the role back.
+    /// This host was promoted only for one step (the first synchronisation, growing), and has not given the role back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub promoted_for_sync: bool,
 }

@@ -124,7 +124,11 @@ fn look(host: &impl Host, args: &ResourceArgs, permits: &Permits) -> Result<Seen
     let (observed, plan) = match (args.run.state, &args.resource) {
         (State::Present, Some(resource)) => {
             let observed = observe::resource(host, resource)?;
-            let plan = plan::present(resource, &observed, permits, &filter)?;
+            let mut plan = plan::present(resource, &observed, permits, &filter)?;
+            if observed.record.promoted_for_sync {
+                let user = in_use(host, &observed)?;
+                remove::give_role_back(&args.name, &observed, user.as_deref(), &mut plan);
+            }
             (observed, plan)
         }
         (State::Present, None) => {

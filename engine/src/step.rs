@@ -81,6 +81,8 @@ pub enum Step {
         to_bytes: u64,
         /// How much will be synchronised, in bytes.
         sync_bytes: u64,
+        /// No node is Primary, and DRBD grows a device only under one: this host is it for the moment.
+        promote: bool,
     },
     /// Stop the resource.
     Down {
@@ -135,7 +137,7 @@ pub enum Step {
         /// How much will be synchronised to each peer, in bytes.
         sync_bytes: u64,
     },
-    /// Give back the role that was taken to start the first synchronisation; a run was cut in between.
+    /// Give back the role that was taken for one step; a run was cut in between.
     GiveRoleBack {
         /// The command.
         demote: Cmd,

@@ -8,6 +8,7 @@ use crate::record::VolumeRecord;
 use crate::refusal::Refusal;
 use crate::res_file;
 use crate::step::{Planned, Step};
+use crate::tools::drbdadm;
 use crate::tools::drbdsetup::RoleName;
 use crate::tools::lvm::Filter;
 use drbd_schemas::reply::Code;
@@ -18,6 +19,23 @@ pub fn down(name: &ResourceName, observed: &Observed, in_use: Option<&str>) -> R
     let mut plan = Plan::default();
     stop(name, observed, in_use, &mut plan)?;
     Ok(plan)
+}
+
+/// Plans the end of a promotion that a cut run left behind: its record says that it was for one step only.
+pub fn give_role_back(name: &ResourceName, observed: &Observed, in_use: Option<&str>, plan: &mut Plan) {
+    let left = observed.record.promoted_for_sync
+        && observed.status.as_ref().is_some_and(|status| status.role == RoleName::Primary);
+    match in_use {
+        _ if !left => {}
+        // Somebody has come to rely on the role since: it is theirs now.
+        Some(user) => plan.warnings.push(format!(
+            "an earlier run was cut while this host was Primary for one step; it stays Primary, because {user}"
+        )),
+        None => {
+            let step = Step::GiveRoleBack { demote: drbdadm::secondary(name.as_str()) };
+            plan.push(Planned::new(step, "an earlier run was cut while this host was Primary for one step"));
+        }
+    }
 }
 
 fn stop(

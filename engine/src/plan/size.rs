@@ -5,7 +5,7 @@
 use super::{Context, Plan, storage};
 use crate::refusal::Refusal;
 use crate::step::{Planned, Step};
-use crate::tools::drbdsetup::{ConnectionState, DeviceStatus, DiskState};
+use crate::tools::drbdsetup::{ConnectionState, DeviceStatus, DiskState, RoleName};
 use crate::tools::size;
 use drbd_schemas::reply::{Code, Pending};
 use drbd_schemas::{ByteSize, NodeName, Storage, VolumeNumber};
@@ -97,7 +97,8 @@ fn device(
     }
     let sync_bytes = wanted.bytes().saturating_sub(size_kib * 1024);
     let resource = context.resource.name().to_string();
-    let step = Step::Resize { resource, volume: number, to_bytes: wanted.bytes(), sync_bytes };
+    let promote = !any_primary(context);
+    let step = Step::Resize { resource, volume: number, to_bytes: wanted.bytes(), sync_bytes, promote };
     plan.push(
         Planned::new(
             step,
@@ -106,6 +107,12 @@ fn device(
         .consequence(format!("{} are synchronised to every peer", ByteSize::from_bytes(sync_bytes))),
     );
     Ok(())
+}
+
+fn any_primary(context: &Context<'_>) -> bool {
+    let status = context.observed.status.as_ref();
+    let peers = status.into_iter().flat_map(|status| &status.connections).map(|c| &c.peer_role);
+    peers.chain(status.map(|status| &status.role)).any(|role| *role == RoleName::Primary)
 }
 
 fn not_yet(

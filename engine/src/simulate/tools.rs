@@ -73,6 +73,12 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
         ("drbdadm", ["create-md", ..]) => create_md(world, host, &words),
         ("drbdadm", ["new-current-uuid", _, volume]) => skip_sync(world, host, volume),
         ("drbdadm", ["primary", "--force", resource]) => primary(world, host, resource),
+        ("drbdadm", ["primary", resource]) => {
+            if let Some(running) = world.machine(host).running.get_mut(*resource) {
+                running.primary = true;
+            }
+            done()
+        }
         ("drbdadm", ["secondary", resource]) => {
             if let Some(running) = world.machine(host).running.get_mut(*resource) {
                 running.primary = false;
@@ -374,6 +380,9 @@ fn become_valid(world: &mut World, host: &str, resource: &str) -> Output {
 
 fn resize(world: &mut World, host: &str, volume: &str) -> Output {
     let resource = volume.split('/').next().unwrap_or_default().to_owned();
+    if !world.machines.values().any(|m| m.running.get(&resource).is_some_and(|running| running.primary)) {
+        return Output::of(10, "", "1000: Failure: (131) Need one Primary node to resize.\n");
+    }
     let sizes = world.machines.values().filter_map(|machine| {
         let running = machine.running.get(&resource)?;
         let disk = machine.disk_ref(running.disk.as_deref()?)?;
