@@ -51,8 +51,8 @@
 //! - Nothing is initialised at process start.
 //!
 //! Deliberately not here: `ssh_config`, passwords, SFTP, pseudo-terminals, port forwarding for users.
-//! russh, whose interface changes often, is used in `link`, `dial`, `auth` and `channel` only, its key types also
-//! in `pin`, `trust` and `known_hosts`.
+//! russh, whose interface changes often, is used in `link`, `auth`, `key` and `channel` only, its key types
+//! also in `pin`, `trust` and `known_hosts`.
 
 mod auth;
 mod channel;

@@ -304,8 +304,10 @@ async fn a_connection_that_fell_silent_while_idle_is_replaced() {
     let target = Target { connect_timeout: Duration::from_secs(1), ..server.target() };
     let session = pool.connect(&target).await.unwrap();
     server.descendants().into_iter().for_each(stop);
-    // Not idempotent, but nothing can have been run: no channel was opened.
+    // Not idempotent, but nothing can have been run: no channel was opened. Long before a keep-alive could tell.
+    let start = Instant::now();
     assert_eq!(sh(&session, "exit 6").await.unwrap().code, 6);
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert_eq!(pool.stats(), Stats { connections: 2, executions: 1 });
 }
 
