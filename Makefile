@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test check demo audit clean-lab
+.PHONY: help setup build bench test check demo audit clean-lab
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replivol
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -39,6 +39,10 @@ test: setup check build ## everything the project promises, on real hosts too
 
 demo: setup build ## two real hosts, one replicated volume, both front doors (KEEP=1 leaves the hosts running)
 	@scripts/demo.sh
+
+bench: setup build ## what it costs beside doing it by hand, as ratios (BENCH="host playbook" for some)
+	tests/lab/build >/dev/null
+	cargo bench --locked --quiet -p system-tests --bench bench -- $(BENCH)
 
 audit: ## cargo-deny with the advisory database (needs the network and cargo-deny)
 	cargo deny --all-features check
