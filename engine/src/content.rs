@@ -88,8 +88,7 @@ fn judge_content(
         }
         Content::Zeroes => Judged::of(Verdict::Blank),
         Content::Signature(what) => {
-            let kind: String = what.chars().take_while(char::is_ascii_alphanumeric).collect();
-            Judged::foreign(what.clone(), Some(format!("overwrite:{identity}:{kind}")))
+            Judged::foreign(what.clone(), Some(format!("overwrite:{identity}:{}", kind_of(what))))
         }
         Content::Data { offset } => Judged::foreign(
             format!("data without a known signature (first at byte {offset})"),
@@ -98,6 +97,12 @@ fn judge_content(
         Content::Unreadable(why) => Judged::of(Verdict::Unreadable { why: why.clone() }),
         Content::NoDevice | Content::AttachedHere => Judged::of(Verdict::Absent),
     }
+}
+
+/// The kind of a signature, as a consent names it: `ext4`, `crypto_LUKS`.
+pub(crate) fn kind_of(signature: &str) -> &str {
+    let end = signature.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    signature.get(..end.unwrap_or(signature.len())).unwrap_or_default()
 }
 
 fn describe_stale(device_uuid: &str, record: Option<&VolumeRecord>, identity: &str) -> String {
@@ -196,5 +201,7 @@ mod tests {
             panic!("an ext4 is foreign")
         };
         assert_eq!(consent.unwrap(), "overwrite:serial:S1:ext4");
+        assert_eq!(kind_of("crypto_LUKS (UUID 1-2)"), "crypto_LUKS");
+        assert_eq!((kind_of("xfs"), kind_of("")), ("xfs", ""));
     }
 }

@@ -252,9 +252,7 @@ fn prepare(disk: &Disk, observed: &ObservedPool, consent: &[String], plan: &mut 
     }
     let (found, kind) = match &disk.content {
         Content::Zeroes => return Ok(()),
-        Content::Signature(what) => {
-            (what.clone(), what.chars().take_while(char::is_ascii_alphanumeric).collect::<String>())
-        }
+        Content::Signature(what) => (what.clone(), crate::content::kind_of(what).to_owned()),
         Content::Data { offset } => {
             (format!("data without a known signature (first at byte {offset})"), "data".to_owned())
         }

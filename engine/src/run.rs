@@ -63,6 +63,7 @@ impl RunError {
                     }
                 };
                 reply.msg = format!("{error}. Nothing was changed.");
+                reply.next_steps = vec!["Remove the cause, then run again.".to_owned()];
             }
         }
         reply
