@@ -16,10 +16,10 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("drbd-host", "drbd-engine drbd-schemas humantime lexopt rustix serde_json signal-hook thiserror"),
         (
             "tfplugin",
-            "aws-lc-rs base64 futures prost rcgen rmp rustix rustls serde_json strsim thiserror tokio tokio-rustls \
+            "aws-lc-rs base64 futures prost rcgen rmp rustix rustls serde serde_json strsim thiserror tokio tokio-rustls \
              tokio-stream tokio-util tonic tonic-prost tracing tracing-subscriber unicode-normalization",
         ),
-        ("drbd-ssh", "base64 bytes hmac russh rustix sha1 sha2 thiserror tokio tracing"),
+        ("drbd-ssh", "base64 bytes hmac russh rustix sha1 sha2 thiserror tokio tracing zeroize"),
         (
             "terraform-provider-drbd",
             "anyhow drbd-engine drbd-schemas drbd-ssh futures serde serde_json sha2 tfplugin thiserror tokio tokio-util \
