@@ -8,7 +8,10 @@ mod claims;
 mod devices;
 mod staging;
 
-pub(crate) use claims::{in_text as claims_in_text, others as claims_of_others, peers as peers_in_text};
+pub(crate) use claims::{
+    in_text as claims_in_text, others as claims_of_others, peers as peers_in_text,
+    ports_of as ports_of_running,
+};
 pub(crate) use devices::{claimed as device_claimed, content as device_content, user as device_user};
 
 use crate::host::{Cmd, Host, HostError};
@@ -17,10 +20,11 @@ use crate::record::{self, Record};
 use crate::res_file;
 use crate::tools::drbdsetup::{self, ResourceStatus, RunningResource};
 use crate::tools::lvm::{self, Filter, LvmReport};
-use crate::tools::{Family, ToolError, modinfo};
+use crate::tools::{Family, ToolError, modinfo, proc};
 use drbd_schemas::facts::DrbdFacts;
 use drbd_schemas::{Resource, Storage};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// Why a host could not be observed. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,20 +74,28 @@ pub fn by_name(host: &impl Host, name: &str) -> Result<Observed, ObserveError> {
     let drbd = drbd(host)?;
     let statuses = statuses(host, &drbd)?;
     let (own, others): (Vec<_>, Vec<_>) = statuses.into_iter().partition(|status| status.name == name);
-    let running =
-        if own.is_empty() { None } else { show(host)?.into_iter().find(|running| running.name == name) };
+    let shown = if own.is_empty() && others.is_empty() { Vec::new() } else { show(host)? };
     Ok(Observed {
         node: host.node_name()?,
         drbd,
         record: record(host, name)?,
         config: host.read(&res_file::path(name))?,
-        claims: claims_of_others(host, name, &others)?,
+        claims: claims_of_others(host, name, &others, &shown)?,
+        listening: listening(host)?,
         status: own.into_iter().next(),
-        running,
+        running: shown.into_iter().find(|running| running.name == name),
         devices: BTreeMap::new(),
         lvm: LvmReport::default(),
         dry_run: DryRun::NotAsked,
     })
+}
+
+fn listening(host: &impl Host) -> Result<Vec<SocketAddr>, ObserveError> {
+    let mut sockets = Vec::new();
+    for file in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        sockets.extend(proc::parse_listening(&host.read(file)?.unwrap_or_default())?);
+    }
+    Ok(sockets)
 }
 
 /// Observes what is to be removed or brought up: the record's devices, and the file that is there.

@@ -10,6 +10,7 @@ use crate::tools::lvm::LvmReport;
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::facts::DrbdFacts;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// One resource on one host.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Observed {
     pub config: Option<String>,
     /// What other files and other running resources claim.
     pub claims: Vec<Claim>,
+    /// Where something on this host listens for TCP connections, DRBD itself included.
+    pub listening: Vec<SocketAddr>,
     /// The resource's state in the kernel.
     pub status: Option<ResourceStatus>,
     /// The configuration that the kernel runs.

@@ -253,6 +253,7 @@ mod tests {
             record: Record::default(),
             config: None,
             claims: Vec::new(),
+            listening: Vec::new(),
             status: drbdsetup::parse_status(Family::V84, &output).unwrap().pop(),
             running: None,
             devices: BTreeMap::new(),

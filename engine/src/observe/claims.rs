@@ -5,7 +5,7 @@ use super::ObserveError;
 use crate::host::Host;
 use crate::observed::Claim;
 use crate::tools::conf_text::{self, Item, Section};
-use crate::tools::drbdsetup::ResourceStatus;
+use crate::tools::drbdsetup::{ResourceStatus, RunningResource};
 use std::collections::BTreeMap;
 
 /// Claims of everything but the resource `except`.
@@ -15,6 +15,7 @@ pub(crate) fn others(
     host: &impl Host,
     except: &str,
     running: &[ResourceStatus],
+    shown: &[RunningResource],
 ) -> Result<Vec<Claim>, ObserveError> {
     let node = host.node_name()?;
     let mut claims = Vec::new();
@@ -30,11 +31,17 @@ pub(crate) fn others(
         resource: status.name.clone(),
         place: "running in the kernel".to_owned(),
         minors: status.devices.iter().map(|device| device.minor).collect(),
-        ports: Vec::new(),
+        ports: shown.iter().filter(|resource| resource.name == status.name).flat_map(ports_of).collect(),
         disks: Vec::new(),
         volumes: BTreeMap::new(),
     }));
     Ok(claims)
+}
+
+/// The ports of this host on which a running resource replicates.
+pub(crate) fn ports_of(running: &RunningResource) -> Vec<u16> {
+    let paths = running.connections.iter().flat_map(|connection| &connection.paths);
+    paths.filter_map(|path| port_of(&path.local)).collect()
 }
 
 /// The claims of one file on a node.

@@ -2,12 +2,15 @@
 //! May this host be touched at all: right host, right DRBD, readable configuration, nothing taken.
 
 use super::{Context, Plan};
+use crate::observe;
 use crate::observed::{DryRun, Observed};
 use crate::refusal::Refusal;
 use crate::step::{Planned, Step};
+use drbd_schemas::address::Endpoint;
 use drbd_schemas::invalid::did_you_mean;
 use drbd_schemas::reply::Code;
 use drbd_schemas::{Family, Node, NodeName, Resource};
+use std::net::SocketAddr;
 
 /// The node of the declaration that this host is.
 pub(crate) fn this_node<'a>(
@@ -79,7 +82,7 @@ fn check_family(context: &Context<'_>) -> Result<(), Refusal> {
 }
 
 fn check_claims(context: &Context<'_>) -> Result<(), Refusal> {
-    let port = context.node.port.or(context.resource.port);
+    let endpoints = endpoints(context);
     for claim in &context.observed.claims {
         let taken = |what: String| {
             let message = format!(
@@ -93,11 +96,33 @@ fn check_claims(context: &Context<'_>) -> Result<(), Refusal> {
         {
             return Err(taken(format!("minor {}", volume.minor)));
         }
-        if let Some(port) = port.filter(|port| claim.ports.contains(&port.get())) {
-            return Err(taken(format!("port {port}")));
+        if let Some(end) = endpoints.iter().find(|end| claim.ports.contains(&end.port.get())) {
+            return Err(taken(format!("port {}", end.port)));
         }
     }
-    Ok(())
+    check_listeners(context)
+}
+
+/// DRBD would go StandAlone on a port that a program has, and say so only in the kernel log.
+fn check_listeners(context: &Context<'_>) -> Result<(), Refusal> {
+    let own: Vec<u16> = context.observed.running.iter().flat_map(observe::ports_of_running).collect();
+    let clash = |end: &Endpoint| {
+        let (address, port) = (end.address.0, end.port.get());
+        let taken = |other: &SocketAddr| {
+            other.port() == port && (other.ip().is_unspecified() || other.ip().to_canonical() == address)
+        };
+        !own.contains(&port) && context.observed.listening.iter().any(taken)
+    };
+    let Some(end) = endpoints(context).into_iter().find(clash) else { return Ok(()) };
+    let message = format!("port {} is taken on {}: a program listens on it.", end.port, context.name);
+    Err(Refusal::new(Code::Taken, message).next("Choose a free port, or stop that program."))
+}
+
+/// Where this host is to replicate.
+fn endpoints(context: &Context<'_>) -> Vec<Endpoint> {
+    let peers = context.resource.peers_of(&context.name);
+    let paths = peers.flat_map(|(peer, _)| context.resource.paths(&context.name, peer));
+    paths.map(|(own, _)| own).collect()
 }
 
 fn check_configuration(context: &Context<'_>) -> Result<(), Refusal> {
