@@ -79,7 +79,8 @@ fn only_this_user_can_reach_the_socket() {
 
 #[tokio::test]
 async fn shutdown_ends_the_process_at_once_and_removes_the_socket() {
-    let mut slowest = Duration::ZERO;
+    // The fastest of several: the machine may be busy, the process must not be.
+    let mut fastest = Duration::MAX;
     for _ in 0..5 {
         let mut host = Host::start(&[]);
         let channel = host.connect().await;
@@ -98,12 +99,12 @@ async fn shutdown_ends_the_process_at_once_and_removes_the_socket() {
             call(&channel, "/plugin.GRPCController/Shutdown", Nothing {}).await;
         assert!(answered.is_ok(), "{answered:?}");
         let status = host.wait();
-        slowest = slowest.max(asked.elapsed());
+        fastest = fastest.min(asked.elapsed());
         assert_eq!(status.code(), Some(0));
         assert!(!host.socket().exists() && !host.socket().parent().unwrap().exists());
         assert_eq!(host.rest(), "");
     }
-    assert!(slowest < Duration::from_millis(500), "the slowest end took {slowest:?}");
+    assert!(fastest < Duration::from_millis(50), "the fastest end took {fastest:?}");
 }
 
 #[tokio::test]
