@@ -41,8 +41,9 @@ impl Engine for DirectEngine {
         name: &ResourceName,
         members: &Members,
         wanted: Wanted,
+        run: Run<'_>,
     ) -> Result<Prepared, Diagnostics> {
-        prepare::prepare(&self.configured, name, members, wanted).await
+        prepare::prepare(&self.configured, name, members, wanted, run).await
     }
 
     async fn rehearse(&self, volume: &Volume, run: Run<'_>) -> Result<(), Diagnostics> {

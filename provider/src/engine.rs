@@ -104,6 +104,7 @@ pub(crate) trait Engine: Send + Sync {
         name: &ResourceName,
         members: &Members,
         wanted: Wanted,
+        run: Run<'_>,
     ) -> impl Future<Output = Result<Prepared, Diagnostics>> + Send;
 
     /// Asks every node whether it could do its part. Changes nothing.

@@ -13,7 +13,7 @@ use drbd_schemas::facts::{HostFacts, ResourceFacts};
 use drbd_schemas::reply::Code;
 use tfplugin::Diagnostics;
 
-use super::crew::{AllFacts, Crew};
+use super::crew::{AllFacts, Crew, unless_stopped};
 use crate::engine::{Goal, Outcome, Run, Volume};
 use crate::host::Trouble;
 use crate::provider::Configured;
@@ -53,7 +53,7 @@ pub(super) async fn bring_up(
 /// From present everywhere to usable, or to synchronised.
 pub(super) async fn settle(crew: &Crew<'_>, goal: Goal, run: Run<'_>) -> Result<Outcome, Diagnostics> {
     connected(crew, run).await?;
-    let evidence = crew.facts().await?;
+    let evidence = crew.facts(run).await?;
     first_sync(crew, &evidence, run).await?;
     let facts = good_data(crew, run).await?;
     let catching_up = if goal == Goal::Synchronised { synchronised(crew, run).await? } else { None };
@@ -67,7 +67,8 @@ pub(super) async fn connected(crew: &Crew<'_>, run: Run<'_>) -> Result<(), Diagn
     }
     run.ctx.progress(&format!("{}: waiting for the peers to connect", crew.name()));
     let wait = crew.wait(Condition::Connected, CONNECT, run)?;
-    crew.everywhere(&wait, &format!("connect {}", crew.name())).await.map(drop)
+    let doing = format!("connect {}", crew.name());
+    unless_stopped(run, crew.everywhere(&wait, &doing)).await.map(drop)
 }
 
 /// The host with the lowest node-id is asked first; it is the one that acts, if anybody has to. The others are asked
@@ -76,7 +77,7 @@ async fn first_sync(crew: &Crew<'_>, evidence: &AllFacts, run: Run<'_>) -> Resul
     for member in &crew.members {
         let request = crew.initial_sync(evidence, run)?;
         let doing = format!("start the first synchronisation of {}", crew.name());
-        let reply = member.host.run(&request).await.map_err(|trouble| member.report(&trouble, &doing))?;
+        let reply = member.run(&request, &doing).await?;
         if reply.changed || has_good_data(crew, evidence) {
             run.ctx.progress(&format!("{}: {}", crew.name(), reply.msg));
             break;
@@ -87,16 +88,16 @@ async fn first_sync(crew: &Crew<'_>, evidence: &AllFacts, run: Run<'_>) -> Resul
 
 /// Waits until one replica has good data, and returns the facts that show it.
 async fn good_data(crew: &Crew<'_>, run: Run<'_>) -> Result<AllFacts, Diagnostics> {
-    let facts = crew.facts().await?;
+    let facts = crew.facts(run).await?;
     if has_good_data(crew, &facts) {
         return Ok(facts);
     }
     let wait = crew.wait(Condition::UpToDate, GOOD_DATA, run)?;
     if let Some(member) = crew.members.first() {
         let doing = format!("wait for good data of {}", crew.name());
-        member.host.run(&wait).await.map_err(|trouble| member.report(&trouble, &doing))?;
+        unless_stopped(run, member.run(&wait, &doing)).await?;
     }
-    crew.facts().await
+    crew.facts(run).await
 }
 
 /// Some host has all volumes UpToDate.

@@ -7,7 +7,7 @@ use drbd_schemas::{ByteSize, Resource};
 use tfplugin::{Diagnostic, Diagnostics, Path};
 
 use super::bring_up::{CONNECT, connected, outcome};
-use super::crew::{AllFacts, Crew, Member};
+use super::crew::{AllFacts, Crew, Member, unless_stopped};
 use crate::engine::{Outcome, Run, Volume};
 use crate::provider::Configured;
 
@@ -20,14 +20,14 @@ pub(super) async fn change(
 ) -> Result<Outcome, Diagnostics> {
     let crew = Crew::new(configured, after)?;
     // Every host is asked before the first is changed: a change that stops half way is worse than none.
-    crew.facts().await?;
+    crew.facts(run).await?;
     if before.resource != after.resource {
         let request = crew.present(&AllFacts::new(), run)?.checking();
         crew.everywhere(&request, &format!("prepare the change of {}", crew.name())).await?;
         roll(&crew, peers_must_agree(&before.resource, &after.resource), run).await?;
         connected(&crew, run).await?;
     }
-    let mut facts = crew.facts().await?;
+    let mut facts = crew.facts(run).await?;
     if grows(&before.resource, &after.resource) {
         facts = grow(&crew, &facts, run).await?;
     }
@@ -53,7 +53,7 @@ async fn roll(crew: &Crew<'_>, peers_must_agree: bool, run: Run<'_>) -> Result<(
         if reply.changed && i < last && !peers_must_agree {
             let wait = crew.wait(Condition::Connected, CONNECT, run)?;
             let doing = format!("wait for the peers of {}; hosts after it were not changed", crew.name());
-            member.host.run(&wait).await.map_err(|trouble| member.report(&trouble, &doing))?;
+            unless_stopped(run, member.run(&wait, &doing)).await?;
         }
     }
     Ok(())
@@ -66,8 +66,7 @@ async fn converge(
     run: Run<'_>,
 ) -> Result<drbd_schemas::reply::Reply, Diagnostics> {
     let request = crew.present(evidence, run)?;
-    let reply = member.host.run(&request).await;
-    Ok(reply.map_err(|trouble| member.report(&trouble, &format!("change {}", crew.name())))?)
+    member.run(&request, &format!("change {}", crew.name())).await
 }
 
 /// Options of connections, the secret, and endpoints: two peers that disagree on one of these do not connect, so there is
@@ -94,7 +93,7 @@ async fn grow(crew: &Crew<'_>, facts: &AllFacts, run: Run<'_>) -> Result<AllFact
     let Some(member) = crew.members.first() else { return Ok(facts.clone()) };
     run.ctx.progress(&format!("{}: growing", crew.name()));
     converge(crew, member, facts, run).await?;
-    let facts = crew.facts().await?;
+    let facts = crew.facts(run).await?;
     let wanted = crew.volume.resource.volumes.values().filter_map(|volume| volume.size).max();
     let found = outcome(crew, &facts).size_bytes.map(ByteSize::from_bytes);
     if found >= wanted {

@@ -72,15 +72,16 @@ impl<'a> Crew<'a> {
     /// Facts of all hosts as they are now.
     ///
     /// # Errors
-    /// The trouble of every host that had some; a host that is not the node it should be.
-    pub(crate) async fn facts(&self) -> Result<AllFacts, Diagnostics> {
+    /// The trouble of every host that had some; a host that is not the node it should be; a stop.
+    pub(crate) async fn facts(&self, run: Run<'_>) -> Result<AllFacts, Diagnostics> {
         let runs = self.members.iter().map(|member| async move {
-            let facts = member.host.fresh_facts().await;
+            let facts = member.host.fresh_facts(&[self.name()]).await;
             let facts = facts.map_err(|trouble| member.report(&trouble, "take the facts"))?;
             called(member.name.as_str(), &facts)?;
             Ok((member.name.clone(), facts))
         });
-        collected(join_all(runs).await).map(|all| all.into_iter().collect())
+        let looks = async { collected(join_all(runs).await) };
+        unless_stopped(run, looks).await.map(|all| all.into_iter().collect())
     }
 
     /// `drbd_resource`, `state: present`, for any member.
@@ -129,6 +130,14 @@ impl<'a> Crew<'a> {
 }
 
 impl Member {
+    /// Runs one request on this host.
+    ///
+    /// # Errors
+    /// No reply, or one that says `failed`.
+    pub(crate) async fn run(&self, request: &Request, doing: &str) -> Result<Reply, Diagnostics> {
+        Ok(self.host.run(request).await.map_err(|trouble| self.report(&trouble, doing))?)
+    }
+
     /// The trouble as a message that names this host.
     pub(crate) fn report(&self, trouble: &Trouble, doing: &str) -> Diagnostic {
         trouble.diagnostic(self.name.as_str(), &self.host, doing)
@@ -152,6 +161,26 @@ pub(crate) fn time_left(run: Run<'_>, at_most: Duration) -> Result<Duration, Dia
         return Err(Diagnostic::error("Deadline passed", detail));
     }
     Ok(left.min(at_most))
+}
+
+/// Something that only looks or waits: given up at once when Terraform is being stopped. What changes hosts is not cut
+/// off half way, but nothing is begun after it.
+///
+/// # Errors
+/// Those of the work, or the stop.
+pub(crate) async fn unless_stopped<T>(
+    run: Run<'_>,
+    work: impl Future<Output = Result<T, Diagnostics>>,
+) -> Result<T, Diagnostics> {
+    tokio::select! {
+        done = work => done,
+        () = run.ctx.cancelled().cancelled() => Err(interrupted().into()),
+    }
+}
+
+fn interrupted() -> Diagnostic {
+    let detail = "Terraform is being stopped. What was done so far is kept; the next run goes on from there.";
+    Diagnostic::error("Interrupted", detail)
 }
 
 /// All values, or all errors.

@@ -11,10 +11,10 @@ use drbd_schemas::{Minor, Port, ResourceName, Verdict};
 use futures::future::join_all;
 use tfplugin::{Diagnostic, Diagnostics, Path};
 
-use super::crew::collected;
+use super::crew::{collected, unless_stopped};
 use super::found::Found;
 use super::reservations::{Ask, NotGiven};
-use crate::engine::{Members, Prepared, Standing, Wanted};
+use crate::engine::{Members, Prepared, Run, Standing, Wanted};
 use crate::provider::Configured;
 
 /// Looks at all nodes and gives out numbers.
@@ -23,19 +23,21 @@ pub(super) async fn prepare(
     name: &ResourceName,
     members: &Members,
     wanted: Wanted,
+    run: Run<'_>,
 ) -> Result<Prepared, Diagnostics> {
     let mut looks = Vec::new();
     for (node, ssh) in members {
         let host = configured.host(ssh)?;
         looks.push(async move {
-            let facts = host.fresh_facts().await;
+            let facts = host.fresh_facts(&[name.as_str()]).await;
             let facts =
                 facts.map_err(|trouble| trouble.diagnostic(node.as_str(), &host, "take the facts"))?;
             called(node.as_str(), &facts)?;
             Ok((node.to_string(), facts))
         });
     }
-    let facts: BTreeMap<String, HostFacts> = collected(join_all(looks).await)?.into_iter().collect();
+    let looks = async { collected(join_all(looks).await) };
+    let facts: BTreeMap<String, HostFacts> = unless_stopped(run, looks).await?.into_iter().collect();
     let standing = standing(name.as_str(), members, &facts)?;
     let reservation = configured.reservations().reserve(&ask(name.as_str(), wanted, &facts)?);
     let reservation = reservation.map_err(|error| not_given(name.as_str(), wanted, &error))?;

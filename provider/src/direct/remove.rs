@@ -23,7 +23,7 @@ pub(super) async fn remove(
     run: Run<'_>,
 ) -> Result<(), Diagnostics> {
     let crew = Crew::new(configured, volume)?;
-    let facts = crew.facts().await?;
+    let facts = crew.facts(run).await?;
     let users = users(&crew, &facts);
     if !users.is_empty() {
         let detail = format!(

@@ -76,14 +76,19 @@ impl Host {
         {
             return looked.clone();
         }
-        let looked = self.fresh_facts().await.map(Arc::new);
+        let looked = self.fresh_facts(&[]).await.map(Arc::new);
         *cached = Some((now, looked.clone()));
         looked
     }
 
-    /// Facts as they are now, for a decision.
-    pub(crate) async fn fresh_facts(&self) -> Result<HostFacts, Trouble> {
-        let request = Request::new(Module::DrbdInfo, Map::new(), INFO_DEADLINE);
+    /// Facts as they are now, for a decision; of these resources only, or of all when none is named. Naming them spares the
+    /// host from opening the devices of all others.
+    pub(crate) async fn fresh_facts(&self, names: &[&str]) -> Result<HostFacts, Trouble> {
+        let arguments = match names {
+            [] => Map::new(),
+            names => Map::from_iter([("names".to_owned(), names.into())]),
+        };
+        let request = Request::new(Module::DrbdInfo, arguments, INFO_DEADLINE);
         let mut reply = self.run(&request).await?;
         match reply.facts.take() {
             Some(facts) => Ok(facts),

@@ -36,7 +36,7 @@ impl NodeResource {
         let early = |problem: Diagnostic| ApplyResult::failed(problem);
         let model = NodeModel::decode(&req.planned, &Path::root()).map_err(early)?;
         let host = self.host(&model).map_err(early)?;
-        let looked = host.fresh_facts().await;
+        let looked = host.fresh_facts(&[]).await;
         let facts = looked.map_err(|t| early(t.diagnostic(model.name.as_str(), &host, "take the facts")))?;
         let mut findings = observe::host_findings(&model, &facts);
         findings.extend(observe::pool_findings(&model, &facts, true));
@@ -79,7 +79,7 @@ impl NodeResource {
             return Ok(ApplyResult::ok(req.planned.clone()));
         }
         let host = self.host(&model).map_err(early)?;
-        let looked = host.fresh_facts().await;
+        let looked = host.fresh_facts(&[]).await;
         let facts = looked.map_err(|t| early(t.diagnostic(model.name.as_str(), &host, "take the facts")))?;
         let mut findings = observe::host_findings(&model, &facts);
         findings.extend(observe::pool_findings(&model, &facts, true));

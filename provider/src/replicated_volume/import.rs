@@ -30,7 +30,7 @@ pub(crate) async fn import(configured: &Configured, id: &str) -> Result<Value, D
     let (name, hosts) = parse(id)?;
     let looks = hosts.iter().map(|text| async move {
         let host: Arc<Host> = configured.host(&SshSettings::of_host(text))?;
-        let facts = host.fresh_facts().await;
+        let facts = host.fresh_facts(&[name]).await;
         let facts = facts.map_err(|trouble| trouble.diagnostic(text, &host, &format!("import {name}")))?;
         Ok::<_, Diagnostic>(((*text).to_owned(), facts))
     });

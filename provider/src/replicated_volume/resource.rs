@@ -42,7 +42,7 @@ impl VolumeResource {
         let ids = declare::place(&model, &model.held())?;
         let members = members(&model, ids.keys())?;
         let wanted = Wanted { port: model.port, minor: model.minor };
-        let mut prepared = engine.prepare(&model.name, &members, wanted).await?;
+        let mut prepared = engine.prepare(&model.name, &members, wanted, run).await?;
         let volume = declare::declare(&model, &ids, prepared.port, prepared.minor, secret(&req.config))?;
         engine.rehearse(&volume, run).await?;
         // Up to here nothing was touched. From here on the volume is in the state, whatever happens.
