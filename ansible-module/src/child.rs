@@ -4,11 +4,14 @@
 //! reads that terminal all the same is stopped by the kernel and ends at its deadline.
 
 use drbd_engine::host::{Cmd, Exit, HostError, Output};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,35 +47,77 @@ pub(crate) fn run(cmd: &Cmd) -> Result<Output, HostError> {
         .stderr(Stdio::piped())
         .process_group(0);
     let mut child = command.spawn().map_err(os)?;
-    let stdout = collect(child.stdout.take());
-    let stderr = collect(child.stderr.take());
-    let ended = wait(&mut child, cmd.deadline).map_err(os)?;
-    Ok(Output { exit: ended.map_or(Exit::TimedOut, exit), stdout: text(&stdout), stderr: text(&stderr) })
+    let mut pipes = Pipes { stdout: Pipe::of(child.stdout.take()), stderr: Pipe::of(child.stderr.take()) };
+    let ended = wait(&mut child, &mut pipes, cmd.deadline).map_err(os)?;
+    Ok(Output {
+        exit: ended.map_or(Exit::TimedOut, exit),
+        stdout: pipes.stdout.text(),
+        stderr: pipes.stderr.text(),
+    })
 }
 
-/// Reads a pipe in a thread of its own: a child that fills one pipe while the other is read would hang for ever.
-fn collect(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    if let Some(mut pipe) = pipe {
-        thread::spawn(move || {
-            let mut kept = Vec::new();
-            let mut buffer = [0; 8192];
-            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-                let room = OUTPUT_LIMIT.saturating_sub(kept.len());
-                kept.extend(buffer.iter().take(count.min(room)));
-            }
-            // The receiver may have given up on a grandchild that keeps the pipe open.
-            let _ = sender.send(kept);
-        });
+/// One of the child's outputs.
+struct Pipe {
+    /// `None` once it has ended.
+    file: Option<File>,
+    kept: Vec<u8>,
+}
+
+impl Pipe {
+    fn of(pipe: Option<impl Into<OwnedFd>>) -> Self {
+        Self { file: pipe.map(|pipe| File::from(pipe.into())), kept: Vec::new() }
     }
-    receiver
+
+    /// Reads what is there. Only to be called when something, or the end, is there.
+    fn read(&mut self) {
+        let mut buffer = [0; 8192];
+        let count = self.file.as_mut().map_or(0, |file| file.read(&mut buffer).unwrap_or(0));
+        if count == 0 {
+            self.file = None;
+        }
+        let room = OUTPUT_LIMIT.saturating_sub(self.kept.len());
+        self.kept.extend(buffer.iter().take(count.min(room)));
+    }
+
+    fn text(self) -> String {
+        String::from_utf8_lossy(&self.kept).into_owned()
+    }
 }
 
-fn text(pipe: &mpsc::Receiver<Vec<u8>>) -> String {
-    // A grandchild (a helper that drbdadm left in the background, say) may keep the pipe open after the command itself
-    // has ended: what it says is not waited for.
-    let bytes = pipe.recv_timeout(Duration::from_secs(2)).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+/// Both outputs. They are read together: a child that fills one while the other is read would hang for ever.
+struct Pipes {
+    stdout: Pipe,
+    stderr: Pipe,
+}
+
+impl Pipes {
+    /// Waits until there is output, or `process` (if given) has ended, or the time is over, and reads what there is.
+    /// Says whether there was any output, or the end of one.
+    fn wait(&mut self, process: Option<&OwnedFd>, patience: Duration) -> std::io::Result<bool> {
+        let pipes = [&self.stdout, &self.stderr];
+        let mut fds: Vec<PollFd<'_>> = Vec::new();
+        fds.extend(process.map(|process| PollFd::new(process, PollFlags::IN)));
+        fds.extend(
+            pipes.iter().filter_map(|pipe| pipe.file.as_ref()).map(|file| PollFd::new(file, PollFlags::IN)),
+        );
+        let patience = Timespec::try_from(patience).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        match poll(&mut fds, Some(&patience)) {
+            // A signal for us: the caller looks at the clock and comes back.
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut ready = fds.iter().skip(usize::from(process.is_some())).map(|fd| !fd.revents().is_empty());
+        let mut is_ready = |pipe: &Pipe| pipe.file.is_some() && ready.next().unwrap_or(false);
+        let (stdout, stderr) = (is_ready(&self.stdout), is_ready(&self.stderr));
+        drop(fds);
+        if stdout {
+            self.stdout.read();
+        }
+        if stderr {
+            self.stderr.read();
+        }
+        Ok(stdout || stderr)
+    }
 }
 
 fn exit(status: ExitStatus) -> Exit {
@@ -82,15 +127,30 @@ fn exit(status: ExitStatus) -> Exit {
     }
 }
 
-fn wait(child: &mut Child, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
+/// Between two looks at a child where the kernel cannot tell of its end (before Linux 5.3).
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+/// Between two looks at the clock where it can.
+const BETWEEN_CLOCKS: Duration = Duration::from_secs(1);
+
+/// For how long output is read after the end: a grandchild may go on for ever.
+const DRAINING: Duration = Duration::from_secs(2);
+
+fn wait(child: &mut Child, pipes: &mut Pipes, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
     let started = Instant::now();
-    let mut pause = Duration::from_micros(200);
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let step = if process.is_some() { BETWEEN_CLOCKS } else { BETWEEN_LOOKS };
     loop {
         if let Some(status) = child.try_wait()? {
+            // What it said is in the pipes by now. What a grandchild may still say (a helper that drbdadm left in the
+            // background, say) is not waited for.
+            let ended = Instant::now();
+            while pipes.wait(None, Duration::ZERO)? && ended.elapsed() < DRAINING {}
             return Ok(Some(status));
         }
-        if started.elapsed() >= deadline {
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let left = deadline.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            if let Some(group) = pid {
                 // It may be stuck in the kernel and never die; nothing is gained by waiting for it.
                 let _ = kill_process_group(group, Signal::KILL);
             }
@@ -98,8 +158,7 @@ fn wait(child: &mut Child, deadline: Duration) -> std::io::Result<Option<ExitSta
             let _ = child.try_wait()?;
             return Ok(None);
         }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(5));
+        pipes.wait(process.as_ref(), left.min(step))?;
     }
 }
 
@@ -129,6 +188,16 @@ mod tests {
         let started = Instant::now();
         assert_eq!(run(&cmd).unwrap().exit, Exit::TimedOut);
         assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_end_is_noticed_at_once_and_a_grandchild_is_not_waited_for() {
+        let cmd = Cmd::new("bash", ["-c", "sleep 60 & echo said"]);
+        let started = Instant::now();
+        assert_eq!(run(&cmd).unwrap().stdout, "said\n");
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        let closed = Cmd::new("bash", ["-c", "exec >&- 2>&-; sleep 0.2; exit 4"]);
+        assert_eq!(run(&closed).unwrap().exit, Exit::Code(4));
     }
 
     #[test]
