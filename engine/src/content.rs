@@ -91,7 +91,7 @@ fn judge_content(
             Judged::foreign(what.clone(), Some(format!("overwrite:{identity}:{}", kind_of(what))))
         }
         Content::Data { offset } => Judged::foreign(
-            format!("data without a known signature (first at byte {offset})"),
+            format!("data without a known signature (at byte {offset})"),
             Some(format!("overwrite:{identity}:data")),
         ),
         Content::Unreadable(why) => Judged::of(Verdict::Unreadable { why: why.clone() }),

@@ -254,7 +254,7 @@ fn prepare(disk: &Disk, observed: &ObservedPool, consent: &[String], plan: &mut 
         Content::Zeroes => return Ok(()),
         Content::Signature(what) => (what.clone(), crate::content::kind_of(what).to_owned()),
         Content::Data { offset } => {
-            (format!("data without a known signature (first at byte {offset})"), "data".to_owned())
+            (format!("data without a known signature (at byte {offset})"), "data".to_owned())
         }
         Content::Metadata(md) => (format!("DRBD metadata {}", md.device_uuid), "drbd".to_owned()),
         Content::Unreadable(why) => {
