@@ -104,9 +104,10 @@ fn storage(schema: &Schema) -> String {
     for variant in schema.0["$defs"]["Storage"]["oneOf"].as_array().unwrap() {
         let (name, inner) = variant["properties"].as_object().unwrap().iter().next().unwrap();
         let inner = schema.resolve(inner);
-        let members: Vec<String> = match inner["properties"].as_object() {
-            Some(properties) => properties.keys().map(|key| format!("{key}: ...")).collect(),
-            None => vec!["0: /dev/disk/by-id/...".to_owned()],
+        let members: Vec<String> = match (inner["properties"].as_object(), inner.get("propertyNames")) {
+            (Some(properties), _) => properties.keys().map(|key| format!("{key}: ...")).collect(),
+            (None, Some(_)) => vec!["0: /dev/disk/by-id/...".to_owned()],
+            (None, None) => Vec::new(),
         };
         let shape =
             if members.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", members.join(", ")) };
@@ -182,6 +183,7 @@ fn kind(schema: &Schema, of: &Value) -> String {
 
 /// A description on one line, safe in a table.
 fn sentence(description: &Value) -> String {
-    let text = description.as_str().unwrap_or_default();
+    // The one link to a constant of the code.
+    let text = description.as_str().unwrap_or_default().replace("[`SCHEMA`]", "Version of this document.");
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
