@@ -30,6 +30,8 @@ pub(crate) struct Run<'a> {
     pub(crate) ctx: &'a Context,
     /// When it must be done.
     pub(crate) deadline: Instant,
+    /// What may be destroyed or taken over, as the refusals of hosts name it.
+    pub(crate) consent: &'a [String],
 }
 
 /// The numbers that a new volume shall have, where the configuration says so.

@@ -88,7 +88,7 @@ impl<'a> Crew<'a> {
     pub(crate) fn present(&self, evidence: &AllFacts, run: Run<'_>) -> Result<Request, Diagnostic> {
         let run_args = RunArgs {
             state: State::Present,
-            consent: Vec::new(),
+            consent: run.consent.to_vec(),
             evidence: evidence.values().map(json).collect(),
             lock_timeout: LOCK_TIMEOUT,
         };

@@ -23,6 +23,8 @@ pub(crate) struct NodeModel {
     pub(crate) family: Option<Family>,
     /// None when it is not known yet; only a plan sees that.
     pub(crate) ssh: Option<SshSettings>,
+    /// What may be destroyed. Always empty for a node inside a group.
+    pub(crate) consent: Vec<String>,
 }
 
 /// A storage pool.
@@ -77,6 +79,7 @@ impl<'v> Decode<'v> for NodeModel {
         let r = Reader::decode(value, path)?;
         let family = r.known::<&str>("drbd_family")?.known();
         let ssh = r.raw("ssh");
+        let consent = consent(&r)?;
         Ok(Self {
             name: parsed(&r, "name", r.required_str("name")?, NodeName::new)?,
             address: r
@@ -96,8 +99,17 @@ impl<'v> Decode<'v> for NodeModel {
             } else {
                 None
             },
+            consent,
         })
     }
+}
+
+/// The tokens of the attribute `consent`; none while one of them is not known yet.
+pub(crate) fn consent(r: &Reader<'_>) -> Result<Vec<String>, Diagnostic> {
+    if !r.raw("consent").is_wholly_known() {
+        return Ok(Vec::new());
+    }
+    Ok(r.get::<Option<Vec<String>>>("consent")?.unwrap_or_default())
 }
 
 fn pool_of(r: &Reader<'_>) -> Result<Pool, Diagnostic> {

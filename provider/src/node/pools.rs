@@ -39,14 +39,14 @@ impl Made {
     }
 }
 
-fn request(pool: &Pool, state: PoolState) -> Option<Request> {
+fn request(pool: &Pool, state: PoolState, consent: &[String]) -> Option<Request> {
     let (volume_group, thin_pool) = pool.lvm()?;
     let arguments = StoragePoolArgs {
         volume_group: volume_group.clone(),
         thin_pool: thin_pool.cloned(),
         disks: pool.disks.clone(),
         state,
-        consent: Vec::new(),
+        consent: consent.to_vec(),
         lock_timeout: 60,
     };
     let arguments = match serde_json::to_value(arguments) {
@@ -63,7 +63,7 @@ fn request(pool: &Pool, state: PoolState) -> Option<Request> {
 pub(crate) async fn check(model: &NodeModel, host: &Host) -> Result<(), Diagnostics> {
     let mut refused = Diagnostics::new();
     for (name, pool) in model.pools.iter().filter(|(_, pool)| !pool.disks.is_empty()) {
-        let Some(request) = request(pool, PoolState::Present) else { continue };
+        let Some(request) = request(pool, PoolState::Present, &model.consent) else { continue };
         if let Err(trouble) = host.run(&request.checking()).await {
             refused.push(trouble.diagnostic(
                 model.name.as_str(),
@@ -88,7 +88,9 @@ pub(crate) async fn make(
     ctx: &Context,
 ) -> Result<(), Diagnostic> {
     for (name, pool) in model.pools.iter().filter(|(_, pool)| !pool.disks.is_empty()) {
-        let (Some((group, _)), Some(request)) = (pool.lvm(), request(pool, PoolState::Present)) else {
+        let (Some((group, _)), Some(request)) =
+            (pool.lvm(), request(pool, PoolState::Present, &model.consent))
+        else {
             continue;
         };
         if !facts.volume_groups.contains_key(group.as_str()) {
@@ -114,7 +116,7 @@ pub(crate) async fn remove(
     ctx: &Context,
 ) -> Result<(), Diagnostic> {
     for (name, pool) in &model.pools {
-        let (Some((group, _)), Some(request)) = (pool.lvm(), request(pool, PoolState::Absent)) else {
+        let (Some((group, _)), Some(request)) = (pool.lvm(), request(pool, PoolState::Absent, &[])) else {
             continue;
         };
         if stay.contains(group.as_str()) || !made.volume_groups.contains(group.as_str()) {

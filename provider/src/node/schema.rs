@@ -35,6 +35,7 @@ pub(crate) fn schema() -> Schema {
         Attribute::string("address").optional().computed().validate(text(check_address)).description(ADDRESS),
         Attribute::of("labels", Type::map(Type::String)).optional().description(LABELS),
         storage_pools(Disks::Taken),
+        consent("a disk of a storage pool"),
         Attribute::string("drbd_version")
             .computed()
             .description("Version of the DRBD kernel module that is loaded, or would be."),
@@ -73,6 +74,13 @@ pub(crate) fn drift() -> Attribute {
         "What differs on the hosts from what is declared, one line each; empty when nothing does. Whenever it is not empty, the \
          plan is to make it so.",
     )
+}
+
+/// The attribute with which a user answers a refusal.
+pub(crate) fn consent(what: &str) -> Attribute {
+    Attribute::of("consent", Type::list(Type::String)).optional().description(format!(
+        "What may be destroyed or taken over. When {what} holds something else, it is refused, and the refusal prints the one token that          names that device and its content; put it here to go on. Take it out again afterwards."
+    ))
 }
 
 /// Whether pools can be made from disks: a node does that, a group only uses them.

@@ -10,7 +10,7 @@ use tfplugin::{Decode, Diagnostic, Path, Reader, Value};
 use crate::direct::found::FoundNode;
 use crate::duration;
 use crate::engine::{Goal, Storage};
-use crate::node::model::parsed;
+use crate::node::model::{consent, parsed};
 use crate::options::Written;
 use crate::resource_group::model::GroupModel;
 
@@ -32,6 +32,7 @@ pub(crate) struct VolumeModel {
     pub(crate) goal: Goal,
     pub(crate) timeouts: Timeouts,
     pub(crate) adopted: bool,
+    pub(crate) consent: Vec<String>,
     pub(crate) drift: Vec<String>,
 }
 
@@ -75,6 +76,7 @@ impl<'v> Decode<'v> for VolumeModel {
             goal: if flag("wait_for_sync")? { Goal::Synchronised } else { Goal::Usable },
             timeouts: timeouts(&r)?,
             adopted: flag("adopted")?,
+            consent: consent(&r)?,
             drift: r.known::<Vec<String>>("drift")?.known().unwrap_or_default(),
         })
     }

@@ -37,7 +37,7 @@ impl VolumeResource {
 
     async fn try_create(&self, req: &CreateRequest, ctx: &Context) -> Result<ApplyResult, Diagnostics> {
         let model = VolumeModel::decode(&req.planned, &Path::root())?;
-        let run = Run { ctx, deadline: Instant::now() + model.timeouts.create };
+        let run = Run { ctx, deadline: Instant::now() + model.timeouts.create, consent: &model.consent };
         let engine = self.engine()?;
         let ids = declare::place(&model, &model.held())?;
         let members = members(&model, ids.keys())?;
@@ -77,7 +77,7 @@ impl VolumeResource {
     async fn try_update(&self, req: &UpdateRequest, ctx: &Context) -> Result<ApplyResult, Diagnostics> {
         let prior = VolumeModel::decode(&req.prior, &Path::root())?;
         let model = VolumeModel::decode(&req.planned, &Path::root())?;
-        let run = Run { ctx, deadline: Instant::now() + model.timeouts.update };
+        let run = Run { ctx, deadline: Instant::now() + model.timeouts.update, consent: &model.consent };
         let secret = secret(&req.config);
         let same_secret = prior.secret_version == model.secret_version;
         let before = with_secret(stored(&prior)?, if same_secret { secret.clone() } else { None })?;
@@ -115,7 +115,7 @@ impl VolumeResource {
             );
             return Err(Diagnostic::error(format!("Volume {} is protected", model.name), detail).into());
         }
-        let run = Run { ctx, deadline: Instant::now() + model.timeouts.delete };
+        let run = Run { ctx, deadline: Instant::now() + model.timeouts.delete, consent: &[] };
         let unfinished = model.drift.iter().any(|line| line == UNFINISHED);
         // Storage with an earlier volume's data, under a creation that failed: nobody asked to lose those.
         let keeps = unfinished && model.adopted && model.storage == Storage::Destroyed;

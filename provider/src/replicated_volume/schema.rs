@@ -92,6 +92,7 @@ fn behaviour() -> Vec<Attribute> {
              volume can be used.",
         ),
         Attribute::single_nested("timeouts", timeouts).optional().description("Limits, each as `90s`, `10m` or `1h30m`."),
+        node::consent("a backing device"),
     ]
 }
 
