@@ -150,3 +150,29 @@ impl Provider for Drbd {
         vec![AnyDataSource::new(HostDataSource::new(Arc::clone(&self.shared)))]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terraform_takes_every_schema() {
+        assert_eq!(tfplugin::problems(&Drbd::over_ssh()), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn settings_that_are_wrong_are_told_at_once_and_unknown_ones_when_they_are_needed() {
+        let configure = async |port: Value| {
+            let drbd = Drbd::over_ssh();
+            let ssh = Value::object([("port", port)]);
+            let found = drbd.configure(Value::object([("ssh", ssh)]), &Context::detached()).await;
+            (
+                found.has_errors(),
+                drbd.shared().configured().unwrap().host(&SshSettings::of_host("h1")).is_err(),
+            )
+        };
+        assert_eq!(configure(Value::from(22_u16)).await, (false, false));
+        assert_eq!(configure(Value::unknown()).await, (false, true));
+        assert_eq!(configure(Value::from(70_000_u32)).await, (true, true));
+    }
+}
