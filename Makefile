@@ -42,6 +42,8 @@ demo: setup build ## two real hosts, one replicated volume, both front doors (KE
 
 bench: setup build ## what it costs beside doing it by hand, as ratios (BENCH="host playbook" for some)
 	tests/lab/build >/dev/null
+	cargo build --locked --release -p simulated-provider
+	@install -D $(TARGET)/release/simulated-provider $(REPLIVOL_DIST)/simulated/terraform-provider-drbd
 	cargo bench --locked --quiet -p system-tests --bench bench -- $(BENCH)
 
 audit: ## cargo-deny with the advisory database (needs the network and cargo-deny)

@@ -10,7 +10,10 @@
 mod binary;
 mod host;
 mod measure;
+mod plan;
 mod playbook;
+mod provider;
+mod refresh;
 mod table;
 
 use anyhow::{Result, bail};
@@ -18,10 +21,13 @@ use table::Table;
 
 type Group = (&'static str, &'static str, fn(&mut Table) -> Result<()>);
 
-const GROUPS: [Group; 3] = [
+const GROUPS: [Group; 6] = [
     ("binary", "the program itself: size, start, memory, a run with nothing to do", binary::run),
     ("host", "one new replicated volume: the module, and a hand-written script", host::run),
     ("playbook", "from blank disks: the example playbook, and shell tasks", playbook::run),
+    ("provider", "the provider's process: until it answers, memory", provider::run),
+    ("plan", "a thousand unchanged volumes on simulated hosts", plan::run),
+    ("refresh", "a hundred unchanged volumes on two lab hosts", refresh::run),
 ];
 
 fn main() -> Result<()> {

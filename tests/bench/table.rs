@@ -15,6 +15,12 @@ impl Table {
         self.0.push([what.to_owned(), seconds(ours), seconds(other), format!("{ratio:.2}"), verdict]);
     }
 
+    /// Ours beside something else, both in seconds, without a target.
+    pub fn beside(&mut self, what: &str, ours: f64, other: f64) {
+        let ratio = format!("{:.2}", ours / other);
+        self.0.push([what.to_owned(), seconds(ours), seconds(other), ratio, "-".to_owned()]);
+    }
+
     /// A figure of our own, with its largest allowed value if there is one.
     pub fn figure(&mut self, what: &str, value: f64, unit: &str, target: Option<f64>) {
         let target = target.map(|limit| format!("≤ {limit} {unit}: {}", word(value <= limit)));

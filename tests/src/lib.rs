@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Support for the project's tests: a lab of real hosts ([`lab`]) running local programs ([`process`]), and
-//! where `make setup` and `make build` put what tests use ([`made`]).
+//! Support for the project's tests: a lab of real hosts ([`lab`]), running local programs ([`process`]), the real
+//! terraform ([`terraform`]) with many volumes ([`volumes`]), and where `make setup` and `make build` put what tests
+//! use ([`made`]).
 //!
 //! Not here: anything a test asserts, and anything about the product. Test targets are listed in `Cargo.toml`.
 
@@ -8,6 +9,8 @@ pub mod lab;
 pub mod made;
 pub mod module;
 pub mod process;
+pub mod terraform;
+pub mod volumes;
 
 pub use lab::{Lab, LabOptions};
 pub use process::{Output, run};
