@@ -9,6 +9,7 @@ use crate::record::{self, Phase, Record, VolumeRecord};
 use crate::tools::{blkid, drbdadm, mask_secrets};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::reply::{Action, ActionState};
+use std::time::Duration;
 
 /// Why a step failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -167,19 +168,29 @@ fn note_metadata(
     note(host, resource, volume, entry)
 }
 
+/// How long the peers may take to agree on a size: `resize` returns before they have (seen on 8.4).
+const RESIZE_PATIENCE: Duration = Duration::from_secs(15);
+
+/// `resize` exits 0 also when it did nothing (drbd9.md, "Size"): the size is the proof, not the code.
 fn expect_size(host: &impl Host, resource: &str, volume: VolumeNumber, kib: u64) -> Result<(), StepError> {
-    // `resize` exits 0 also when it did nothing (drbd9.md, "Size"): the size is the proof, not the code.
     let drbd = observe::drbd(host)?;
-    let statuses = observe::statuses(host, &drbd)?;
-    let status = statuses.into_iter().find(|status| status.name == resource);
-    let device = status.and_then(|s| s.devices.into_iter().find(|device| device.volume == volume.get()));
-    let found = device.and_then(|device| device.size_kib).unwrap_or(0);
-    if found >= kib {
-        return Ok(());
+    let until = host.millis().saturating_add(u64::try_from(RESIZE_PATIENCE.as_millis()).unwrap_or(u64::MAX));
+    loop {
+        let status = observe::statuses(host, &drbd)?.into_iter().find(|status| status.name == resource);
+        let device = status.and_then(|s| s.devices.into_iter().find(|device| device.volume == volume.get()));
+        let found = device.and_then(|device| device.size_kib).unwrap_or(0);
+        if found >= kib {
+            return Ok(());
+        }
+        host.checkpoint()?;
+        if host.millis() >= until {
+            return Err(StepError::NoEffect(format!(
+                "resize exited 0, but {resource}/{volume} has {found} KiB and not {kib} KiB: a peer's backing \
+                 device has not grown, or a peer is away"
+            )));
+        }
+        host.pause(Duration::from_millis(100));
     }
-    Err(StepError::NoEffect(format!(
-        "resize exited 0, but {resource}/{volume} has {found} KiB and not {kib} KiB: a peer's backing device has not grown, or a peer is away"
-    )))
 }
 
 fn expect_no_lv(host: &impl Host, volume_group: &str, name: &str) -> Result<(), StepError> {
