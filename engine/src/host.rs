@@ -151,8 +151,8 @@ impl BlockDevice {
     /// What stays the same about this device: `lv:<uuid>`, `wwn:<wwn>`, `serial:<serial>`; for a device that has none
     /// of them, its path and size.
     pub fn identity(&self, path: &str) -> String {
-        if let Some(uuid) = self.dm_uuid.as_deref().and_then(lv_uuid) {
-            return format!("lv:{uuid}");
+        if let Some(volume) = self.logical_volume() {
+            return format!("lv:{}", volume.uuid);
         }
         match (&self.wwn, &self.serial) {
             (Some(wwn), _) => format!("wwn:{wwn}"),
@@ -162,11 +162,27 @@ impl BlockDevice {
     }
 }
 
-/// The LV UUID in a device-mapper UUID, as `lvs -o lv_uuid` prints it.
-fn lv_uuid(dm_uuid: &str) -> Option<String> {
-    // "LVM-", 32 characters of the group's UUID, 32 of the volume's; a suffix marks LVM's internal devices.
-    let both = dm_uuid.strip_prefix("LVM-").filter(|both| both.len() == 64 && both.is_ascii())?;
-    let uuid = both.get(32..)?;
+/// A logical volume, as its device-mapper UUID names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedVolume {
+    /// UUID of its group, as `vgs -o vg_uuid` prints it.
+    pub group_uuid: String,
+    /// Its own UUID, as `lvs -o lv_uuid` prints it.
+    pub uuid: String,
+}
+
+impl BlockDevice {
+    /// The logical volume that this device is; `None` for anything else, LVM's internal devices included.
+    pub fn logical_volume(&self) -> Option<NamedVolume> {
+        // "LVM-", 32 characters of the group's UUID, 32 of the volume's; a suffix marks LVM's internal devices.
+        let both = self.dm_uuid.as_deref()?.strip_prefix("LVM-")?;
+        let both = Some(both).filter(|both| both.len() == 64 && both.is_ascii())?;
+        Some(NamedVolume { group_uuid: with_dashes(both.get(..32)?)?, uuid: with_dashes(both.get(32..)?)? })
+    }
+}
+
+/// 32 characters as LVM prints them.
+fn with_dashes(uuid: &str) -> Option<String> {
     let ends = [6, 10, 14, 18, 22, 26, 32];
     let starts = std::iter::once(0).chain(ends);
     let parts: Option<Vec<&str>> = starts.zip(ends).map(|(start, end)| uuid.get(start..end)).collect();

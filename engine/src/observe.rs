@@ -5,6 +5,7 @@
 //! Every command counts: a run that finds nothing to do should cost a few of them, whatever is declared.
 
 mod claims;
+mod created;
 mod devices;
 mod staging;
 
@@ -16,6 +17,7 @@ pub(crate) use devices::{claimed as device_claimed, content as device_content, u
 
 use crate::host::{Cmd, Host, HostError};
 use crate::observed::{DryRun, Observed};
+use crate::plan::Plan;
 use crate::record::{self, Record};
 use crate::res_file;
 use crate::tools::drbdsetup::{self, ResourceStatus, RunningResource};
@@ -47,6 +49,24 @@ pub enum ObserveError {
 
 /// Observes what a declaration is about.
 pub fn resource(host: &impl Host, declared: &Resource) -> Result<Observed, ObserveError> {
+    resource_knowing(host, declared, None)
+}
+
+/// Observes it again after a plan was carried out, without asking LVM where the kernel shows what was created.
+pub fn resource_after(
+    host: &impl Host,
+    declared: &Resource,
+    before: &Observed,
+    plan: &Plan,
+) -> Result<Observed, ObserveError> {
+    resource_knowing(host, declared, created::report(host, &before.lvm, plan)?)
+}
+
+fn resource_knowing(
+    host: &impl Host,
+    declared: &Resource,
+    known: Option<LvmReport>,
+) -> Result<Observed, ObserveError> {
     let mut observed = by_name(host, declared.name().as_str())?;
     let node = declared.nodes.get_key_value(observed.node.as_str());
     let Some(family) = observed.drbd.family().filter(|_| observed.drbd.utils.is_some()) else {
@@ -54,7 +74,10 @@ pub fn resource(host: &impl Host, declared: &Resource) -> Result<Observed, Obser
     };
     let Some((name, node)) = node else { return Ok(observed) };
     if matches!(node.storage, Storage::LvmThin { .. } | Storage::Lvm { .. }) {
-        observed.lvm = lvm_report(host, &lvm_filter(host)?)?;
+        observed.lvm = match known {
+            Some(report) => report,
+            None => lvm_report(host, &lvm_filter(host)?)?,
+        };
     }
     for (number, volume) in &declared.volumes {
         if let Some(path) = declared.backing_path(name, *number) {

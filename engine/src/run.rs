@@ -119,12 +119,21 @@ struct Seen {
     plan: Plan,
 }
 
-fn look(host: &impl Host, args: &ResourceArgs, permits: &Permits) -> Result<Seen, RunError> {
+/// Looks; after a run with what was `before` it, which saves a question to LVM.
+fn look(
+    host: &impl Host,
+    args: &ResourceArgs,
+    permits: &Permits,
+    before: Option<&Seen>,
+) -> Result<Seen, RunError> {
     let filter = observe::lvm_filter(host)?;
     let name = args.name.as_str();
     let (observed, plan) = match (args.run.state, &args.resource) {
         (State::Present, Some(resource)) => {
-            let observed = observe::resource(host, resource)?;
+            let observed = match before {
+                None => observe::resource(host, resource)?,
+                Some(seen) => observe::resource_after(host, resource, &seen.observed, &seen.plan)?,
+            };
             let mut plan = plan::present(resource, &observed, permits, &filter)?;
             if observed.record.promoted_for_sync {
                 let user = in_use(host, &observed)?;
@@ -176,7 +185,7 @@ fn converge(host: &impl Host, args: &ResourceArgs, mode: Mode, mut reply: Reply)
         evidence: evidence(&args.run.evidence)?,
         foresee_pools: mode.check,
     };
-    let seen = look(host, args, &permits)?;
+    let seen = look(host, args, &permits, None)?;
     let peer = only_peer(args.resource.as_ref(), &seen.observed);
     reply.before = Some(facts::of_observed(args.name.as_str(), &seen.observed, peer.as_deref()));
     reply.changed = !seen.plan.is_empty();
@@ -211,7 +220,7 @@ fn verify(
 ) -> Reply {
     // The consents were for what was found before; whatever is found now needs its own.
     let permits = Permits { evidence: permits.evidence.clone(), ..Permits::default() };
-    match look(host, args, &permits) {
+    match look(host, args, &permits, Some(before)) {
         Ok(seen) => {
             let peer = only_peer(args.resource.as_ref(), &seen.observed);
             reply.after = Some(facts::of_observed(args.name.as_str(), &seen.observed, peer.as_deref()));

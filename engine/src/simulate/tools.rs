@@ -172,7 +172,7 @@ fn report(world: &mut World, host: &str) -> String {
         })
     }));
     let vg = json!({
-        "vg_name": "vg0", "vg_uuid": "vg", "vg_size": "2147483648", "vg_free": "1073741824",
+        "vg_name": "vg0", "vg_uuid": "gggggg-gggg-gggg-gggg-gggg-gggg-gggggg", "vg_size": "2147483648", "vg_free": "1073741824",
         "vg_extent_size": "4194304", "vg_attr": "wz--n-",
     });
     let pv = json!({

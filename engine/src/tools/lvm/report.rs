@@ -81,7 +81,7 @@ pub struct PhysicalVolume {
 }
 
 /// LVM's ten attribute characters of an LV, e.g. `Vwi-aotz--`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct LvAttr(String);
 
 /// What LVM says of an LV's health.
