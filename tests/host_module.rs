@@ -76,6 +76,38 @@ fn from_blank_disks_to_replicated_data_and_no_change_after() {
     facts_are_what_the_kernel_says(&lab);
 }
 
+/// The current data generation of r0 on a host, without the bit that says Primary.
+fn generation(lab: &Lab, host: usize) -> u64 {
+    let gi = lab.sh(host, "drbdadm get-gi r0").unwrap();
+    u64::from_str_radix(gi.split(':').next().unwrap(), 16).unwrap() & !1
+}
+
+/// A file system with a file on r0's device; the file's checksum.
+fn make_file(lab: &Lab, host: usize) -> String {
+    let make = "drbdadm primary r0 && mkfs.ext4 -q /dev/drbd1000 && mount /dev/drbd1000 /mnt && \
+        head -c 8388608 /dev/urandom >/mnt/file && sha256sum </mnt/file && umount /mnt && drbdadm secondary r0";
+    lab.sh(host, make).unwrap()
+}
+
+fn read_file(lab: &Lab, host: usize) -> String {
+    let read = "drbdadm primary r0 && fsck.ext4 -fn /dev/drbd1000 >&2 && mount -o ro /dev/drbd1000 /mnt && \
+        sha256sum </mnt/file && umount /mnt && drbdadm secondary r0";
+    lab.sh(host, read).unwrap()
+}
+
+/// Power cut, and boot with the volume groups active, as a stock distribution has them.
+fn reboot(lab: &Lab, host: usize) {
+    lab.crash(host).unwrap();
+    lab.boot(host).unwrap();
+    lab.sh(host, "vgchange -qay && udevadm settle -t 10").unwrap();
+}
+
+fn sizes(lab: &Lab, host: usize) -> [u64; 2] {
+    let sectors = lab.sh(host, "cat /sys/block/drbd1000/size; blockdev --getsz /dev/vg0/r0_00000").unwrap();
+    let bytes: Vec<u64> = sectors.lines().map(|line| line.parse::<u64>().unwrap() * 512).collect();
+    [bytes[0], bytes[1]]
+}
+
 fn a_repeated_run_runs_nothing(lab: &Lab, declared: &Value) {
     for host in [1, 2] {
         spy(lab, host).unwrap();
@@ -97,9 +129,7 @@ fn facts_are_what_the_kernel_says(lab: &Lab) {
     assert_eq!(running["connections"]["h2"]["connection"], "Connected");
     let volume = &facts["resources"]["r0"]["volumes"]["0"];
     assert_eq!(status_field(lab, 1, "disk"), [volume["disk"].as_str().unwrap()]);
-    let sectors = lab.sh(1, "cat /sys/block/drbd1000/size; blockdev --getsz /dev/vg0/r0_00000").unwrap();
-    let bytes: Vec<u64> = sectors.lines().map(|line| line.parse::<u64>().unwrap() * 512).collect();
-    assert_eq!(json!(bytes), json!([volume["size_bytes"], volume["backing"]["size_bytes"]]));
+    assert_eq!(json!(sizes(lab, 1)), json!([volume["size_bytes"], volume["backing"]["size_bytes"]]));
     assert_eq!(facts["kernel"], lab.sh(1, "uname -r").unwrap().trim());
     let module = lab.sh(1, "cat /sys/module/drbd/version").unwrap();
     assert_eq!(facts["drbd"]["module"], module.trim());
@@ -113,4 +143,202 @@ fn facts_are_what_the_kernel_says(lab: &Lab) {
     );
     let uuid = lab.sh(1, "lvs --noheadings -o lv_uuid vg0/r0_00000").unwrap();
     assert_eq!(volume["backing"]["identity"], format!("lv:{}", uuid.trim()));
+}
+
+#[test]
+fn options_change_without_a_disconnect_and_volumes_grow() {
+    let lab = lab(1);
+    let mut declared = r0(&lab, &thin());
+    pools(&lab).unwrap();
+    bring_up(&lab, &declared).unwrap();
+    let file = make_file(&lab, 1);
+    let born = [generation(&lab, 1), generation(&lab, 2)];
+
+    declared["net"] = json!({ "max_buffers": 8000, "ping_int": 7 });
+    declared["disk"] = json!({ "c_plan_ahead": 0, "resync_rate": "50M" });
+    let states = |host| lab.sh(host, "dmesg | grep -c 'drbd r0.*conn( '").unwrap();
+    let before = [states(1), states(2)];
+    let planned = call(&lab, 1, "drbd_resource", &with(&declared, &check())).unwrap().ok();
+    let shown = planned.0["diff"].to_string();
+    for new in ["max-buffers 8000", "resync-rate 50M", "net-options", "write /etc/drbd.d/r0.res"] {
+        assert!(shown.contains(new), "{new} is not in {shown}");
+    }
+    assert!(!lab.sh(1, "cat /etc/drbd.d/r0.res; drbdsetup show r0").unwrap().contains("8000"));
+    for (host, done) in call_both(&lab, "drbd_resource", &declared).unwrap().into_iter().enumerate() {
+        assert_eq!(done.ok().steps(), ["write_config done", "adjust done"]);
+        let shown = lab.sh(host + 1, "drbdsetup show r0").unwrap();
+        assert!(shown.contains("8000") && shown.contains("51200k"), "{shown}");
+    }
+    assert_eq!([states(1), states(2)], before, "the connection was lost");
+
+    // Backing devices first; the resource itself only with the evidence that all of them have grown.
+    let small = sizes(&lab, 1);
+    declared["volumes"]["0"]["size"] = json!("80MiB");
+    for reply in call_both(&lab, "drbd_resource", &declared).unwrap() {
+        let reply = reply.ok();
+        assert_eq!(reply.steps(), ["extend_lv done"]);
+        assert!(reply.0["pending"].to_string().contains("evidence"), "{:#}", reply.0);
+    }
+    assert_eq!(sizes(&lab, 1)[0], small[0]);
+    assert!(sizes(&lab, 1)[1] > small[1]);
+
+    // The power fails in between: DRBD's metadata are where the end of the device was, a file system is at its start.
+    reboot(&lab, 1);
+    let resumed = call(&lab, 1, "drbd_resource", &declared).unwrap().ok();
+    assert_eq!(resumed.steps(), ["load_module done", "adjust done"]);
+    wait(&lab, "all_up_to_date").unwrap();
+    assert_eq!([generation(&lab, 1), generation(&lab, 2)], born);
+
+    let grown = with(&declared, &json!({ "evidence": evidence(&lab).unwrap() }));
+    let planned = call(&lab, 1, "drbd_resource", &with(&grown, &check())).unwrap().ok();
+    let done = call(&lab, 1, "drbd_resource", &grown).unwrap().ok();
+    assert_eq!((planned.planned(), done.steps()), (done.planned(), vec!["resize done".to_owned()]));
+    wait(&lab, "all_up_to_date").unwrap();
+    for host in [1, 2] {
+        assert!(sizes(&lab, host)[0] >= 80 << 20, "{:?}", sizes(&lab, host));
+        let again = call(&lab, host, "drbd_resource", &declared).unwrap().ok();
+        assert!(!again.changed() && again.0.get("pending").is_none(), "{:#}", again.0);
+        assert_eq!(read_file(&lab, host), file);
+    }
+
+    declared["volumes"]["0"]["size"] = json!("48MiB");
+    let before = Snapshot::of(&lab, 1).unwrap();
+    let refused = call(&lab, 1, "drbd_resource", &declared).unwrap().refused("shrink");
+    assert!(refused.msg().contains("shrinking would cut off data"), "{}", refused.msg());
+    unchanged(&lab, 1, &before);
+}
+
+#[test]
+fn down_up_absent_and_back_keep_the_data_and_destroy_does_not() {
+    let lab = lab(1);
+    let declared = r0(&lab, &thin());
+    let state = |state: &str| json!({ "name": "r0", "state": state });
+    pools(&lab).unwrap();
+    bring_up(&lab, &declared).unwrap();
+    let noise = write_noise(&lab, 1).unwrap();
+    let born = generation(&lab, 1);
+
+    let done = call(&lab, 2, "drbd_resource", &state("down")).unwrap().ok();
+    assert_eq!(done.steps(), ["down done"]);
+    lab.sh(2, "! drbdsetup status r0 2>/dev/null && test -e /etc/drbd.d/r0.res && lvs vg0/r0_00000").unwrap();
+    assert!(!call(&lab, 2, "drbd_resource", &state("down")).unwrap().ok().changed());
+    let patience = json!({ "name": "r0", "condition": "connected", "timeout": 1 });
+    let late = call(&lab, 1, "drbd_wait", &patience).unwrap().refused("timed_out");
+    assert!(
+        late.msg().contains("last seen: the connection to ") && late.msg().contains("Connecting"),
+        "{}",
+        late.msg()
+    );
+    let done = call(&lab, 2, "drbd_resource", &state("up")).unwrap().ok();
+    assert_eq!(done.steps(), ["adjust done"]);
+    wait(&lab, "all_up_to_date").unwrap();
+    assert!(!call(&lab, 2, "drbd_resource", &state("up")).unwrap().ok().changed());
+
+    // A Primary, and one that is in use, are not taken down.
+    lab.sh(1, "drbdadm primary r0").unwrap();
+    call(&lab, 1, "drbd_resource", &state("down")).unwrap().refused("in_use");
+    lab.sh(1, "exec 3</dev/drbd1000 && ! drbdadm secondary r0 2>/dev/null; exec 3<&-; drbdadm secondary r0")
+        .unwrap();
+
+    // Absent keeps the volume and the memory of it, so that the same declaration takes it back.
+    let lvs = |host| lab.sh(host, "lvs --noheadings -o lv_uuid vg0/r0_00000").unwrap();
+    let before = lvs(1);
+    for reply in call_both(&lab, "drbd_resource", &state("absent")).unwrap() {
+        let reply = reply.ok();
+        assert_eq!(reply.steps(), ["down done", "remove_config done"]);
+        assert_eq!(reply.token().unwrap(), "destroy:r0");
+    }
+    lab.sh(1, "! drbdsetup status r0 2>/dev/null && ! test -e /etc/drbd.d/r0.res").unwrap();
+    for reply in call_both(&lab, "drbd_resource", &declared).unwrap() {
+        assert_eq!(reply.ok().steps(), ["write_config done", "adjust done"]);
+    }
+    wait(&lab, "all_up_to_date").unwrap();
+    assert_eq!((generation(&lab, 1), lvs(1)), (born, before));
+    assert_eq!(status_field(&lab, 1, "sent"), ["0"]);
+    assert_eq!(read_noise(&lab, 2).unwrap(), noise);
+
+    // A host comes back from a power cut with nothing loaded; what is on its disks is taken as it is.
+    let born = [generation(&lab, 1), generation(&lab, 2)];
+    reboot(&lab, 2);
+    let planned = call(&lab, 2, "drbd_resource", &with(&declared, &check())).unwrap().ok();
+    lab.sh(2, "! test -e /proc/drbd").unwrap();
+    let done = call(&lab, 2, "drbd_resource", &declared).unwrap().ok();
+    assert_eq!(done.steps(), ["load_module done", "adjust done"]);
+    assert_eq!(planned.planned(), done.planned());
+    wait(&lab, "all_up_to_date").unwrap();
+    assert_eq!([generation(&lab, 1), generation(&lab, 2)], born);
+    assert_eq!(read_noise(&lab, 2).unwrap(), noise);
+
+    // Destroyed only under its own name; what else is in the group stays.
+    lab.sh(1, "lvcreate -qq -y -n keep -V 4M --thinpool pool vg0").unwrap();
+    let wrong = with(&state("absent"), &json!({ "consent": ["destroy:r1"] }));
+    call(&lab, 1, "drbd_resource", &wrong).unwrap().ok();
+    lab.sh(1, "lvs vg0/r0_00000").unwrap();
+    let right = with(&state("absent"), &json!({ "consent": ["destroy:r0"] }));
+    let planned = call(&lab, 1, "drbd_resource", &with(&right, &check())).unwrap().ok();
+    let done = call(&lab, 1, "drbd_resource", &right).unwrap().ok();
+    assert_eq!(done.steps(), ["remove_lv done", "forget_record done"]);
+    assert_eq!(planned.planned(), done.planned());
+    let left = lab.sh(1, "lvs --noheadings -o lv_name vg0; ls /var/lib/drbd-host/records").unwrap();
+    assert_eq!(left.split_whitespace().collect::<Vec<_>>(), ["keep", "pool"]);
+    assert!(!call(&lab, 1, "drbd_resource", &right).unwrap().ok().changed());
+}
+
+/// Every byte of r0's device on a host.
+fn content(lab: &Lab, host: usize) -> String {
+    lab.sh(host, "drbdadm primary r0 && sha256sum </dev/drbd1000; s=$?; drbdadm secondary r0; exit $s")
+        .unwrap()
+}
+
+#[test]
+fn thick_volumes_and_whole_devices_are_synchronised_in_full() {
+    let lab = lab(3);
+    // What is on the disks before differs, and LVM hands it out again.
+    for host in [1, 2] {
+        let group = json!({ "volume_group": "vg1", "disks": ["/dev/ubdc"] });
+        call(&lab, host, "drbd_storage_pool", &group).unwrap().ok();
+        lab.sh(host, "lvcreate -qq -n old -l 100%FREE vg1 && ! dd if=/dev/urandom of=/dev/vg1/old bs=1M 2>/dev/null; lvremove -qqy vg1/old")
+            .unwrap();
+    }
+    let mut declared = r0(&lab, &json!({ "lvm": { "volume_group": "vg1" } }));
+    declared["disk"] = json!({ "c_plan_ahead": 0, "resync_rate": "8M" });
+    for reply in call_both(&lab, "drbd_resource", &declared).unwrap() {
+        reply.ok();
+    }
+    wait(&lab, "connected").unwrap();
+    let arguments = with(&declared, &json!({ "evidence": evidence(&lab).unwrap(), "source": "h2" }));
+    assert!(!call(&lab, 1, "drbd_initial_sync", &arguments).unwrap().ok().changed());
+    let started = call(&lab, 2, "drbd_initial_sync", &arguments).unwrap().ok();
+    assert_eq!(started.steps(), ["start_initial_sync done"]);
+    let running = &evidence(&lab).unwrap()[1]["resources"]["r0"]["running"];
+    assert_eq!(running["role"], "Secondary", "the role was only taken to start it");
+    let peer = &running["connections"]["h1"]["volumes"]["0"];
+    let done = peer["done_percent"].as_f64().unwrap();
+    assert!(peer["replication"] == "SyncSource" && (0.0..100.0).contains(&done), "{peer}");
+    assert!(peer["out_of_sync_bytes"].as_u64().unwrap() > 0);
+    wait(&lab, "all_up_to_date").unwrap();
+    assert_eq!(content(&lab, 1), content(&lab, 2));
+    let sent: u64 = status_field(&lab, 2, "sent")[0].parse().unwrap();
+    assert!(sent >= 48 << 10, "{sent} KiB");
+    let gone = json!({ "name": "r0", "state": "absent", "consent": ["destroy:r0"] });
+    for reply in call_both(&lab, "drbd_resource", &gone).unwrap() {
+        assert!(reply.ok().steps().contains(&"remove_lv done".to_owned()));
+    }
+
+    // Whole devices: the smallest decides about the size, and they are nobody's to remove.
+    let mut declared = r0(&lab, &json!({ "devices": { "0": "/dev/ubdd" } }));
+    declared["volumes"]["0"].as_object_mut().unwrap().remove("size");
+    bring_up(&lab, &declared).unwrap();
+    let noise = write_noise(&lab, 2).unwrap();
+    assert_eq!(read_noise(&lab, 1).unwrap(), noise);
+    let size: u64 = lab.sh(1, "cat /sys/block/drbd1000/size").unwrap().trim().parse().unwrap();
+    assert!((190 << 11..192 << 11).contains(&size), "{size} sectors");
+    for reply in call_both(&lab, "drbd_resource", &gone).unwrap() {
+        assert_eq!(
+            reply.ok().steps(),
+            ["down done", "remove_config done", "wipe_metadata done", "forget_record done"]
+        );
+    }
+    lab.sh(1, "! blkid -p /dev/ubdd").unwrap();
+    assert_eq!(lab.sh(1, "head -c 8388608 /dev/ubdd | sha256sum").unwrap(), noise, "what DRBD wrote stays");
 }

@@ -27,7 +27,8 @@ pub const PATH: &str = "/usr/local/bin/drbd-host";
 pub fn install(lab: &Lab, hosts: usize) -> Result<()> {
     let binary = fs::read(made::dist("drbd-host")?)?;
     for host in 1..=hosts {
-        lab.ssh_with_input(host, &format!("cat >{PATH} && chmod 755 {PATH}"), &binary)?.ok()?;
+        // On its disk, so that it outlives a power cut.
+        lab.ssh_with_input(host, &format!("cat >{PATH} && chmod 755 {PATH} && sync"), &binary)?.ok()?;
     }
     Ok(())
 }
@@ -56,7 +57,6 @@ impl Reply {
     ///
     /// # Panics
     /// When it failed.
-    #[must_use]
     #[track_caller]
     pub fn ok(self) -> Self {
         assert!(!self.failed(), "{:#}", self.0);
@@ -67,7 +67,6 @@ impl Reply {
     ///
     /// # Panics
     /// When it did not.
-    #[must_use]
     #[track_caller]
     pub fn refused(self, code: &str) -> Self {
         assert!(self.failed() && self.code() == code, "expected {code}: {:#}", self.0);
@@ -205,9 +204,9 @@ pub fn evidence(lab: &Lab) -> Result<Value> {
 /// Wait for a condition of r0 on h1.
 ///
 /// # Errors
-/// When the contract is broken, or it does not come true in a minute.
+/// When the contract is broken, or it does not come true in time.
 pub fn wait(lab: &Lab, condition: &str) -> Result<()> {
-    let arguments = json!({ "name": "r0", "condition": condition, "timeout": 60 });
+    let arguments = json!({ "name": "r0", "condition": condition, "timeout": 150 });
     let reply = call(lab, 1, "drbd_wait", &arguments)?;
     ensure!(!reply.failed(), "{reply:?}");
     Ok(())
@@ -345,7 +344,9 @@ pub fn only_reads(call: &str) -> bool {
     let words: Vec<&str> = call.split(' ').collect();
     match words.as_slice() {
         ["drbdsetup", verb, ..] => ["events2", "show", "status"].contains(verb),
-        ["drbdadm", "-c", _, "-d", "adjust" | "up", _] | ["drbdadm", "-c", _, "sh-nop"] | ["drbdadm", "-d", "adjust", ..] => true,
+        ["drbdadm", "-c", _, "-d", "adjust" | "up", _]
+        | ["drbdadm", "-c", _, "sh-nop"]
+        | ["drbdadm", "-d", "adjust", ..] => true,
         ["drbdadm", verb, ..] => ["--version", "get-gi"].contains(verb),
         ["drbdmeta", .., "get-gi"] | ["drbdmeta", .., "get-gi", _] => true,
         ["lvm", verb, ..] => ["fullreport", "config", "lvmconfig"].contains(verb),

@@ -1,0 +1,689 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Bad input and faults on real hosts: a clear error, and nothing lost. Every test looks at the host, not only at the
+//! message: what was refused left every byte and every file as it was; what was cut is gone on with by the next run.
+//!
+//! Not here: faults of the connection to a host, which are the provider's and Ansible's.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::module::{
+    PATH, Reply, Snapshot, bring_up, call, call_both, evidence, install, pool, pools, r0, read_noise, spy,
+    thin, wait, with, write_noise,
+};
+use support::{Lab, LabOptions};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn lab(hosts: usize, disks: usize) -> Lab {
+    let lab = Lab::start(&LabOptions { hosts, disks, disk_size: "64M".to_owned() }).unwrap();
+    install(&lab, hosts).unwrap();
+    lab
+}
+
+fn converge(lab: &Lab, host: usize, declared: &Value) -> Reply {
+    call(lab, host, "drbd_resource", declared).unwrap()
+}
+
+/// r0 with a whole device on h1.
+fn on_device(lab: &Lab, device: &str) -> Value {
+    r0(lab, &json!({ "devices": { "0": device } }))
+}
+
+/// A run on h1 that is refused with this code and these words, and leaves the host as it was.
+#[track_caller]
+fn refused(lab: &Lab, declared: &Value, code: &str, words: &[&str]) -> Reply {
+    let before = Snapshot::of(lab, 1).unwrap();
+    let reply = converge(lab, 1, declared).refused(code);
+    for word in words {
+        assert!(reply.msg().contains(word), "{word:?} is not in: {}", reply.msg());
+    }
+    let changes = before.changes(&Snapshot::of(lab, 1).unwrap());
+    assert!(
+        !reply.changed() && reply.steps().is_empty() && changes.is_empty(),
+        "{changes:#?}\n{:#}",
+        reply.0
+    );
+    reply
+}
+
+/// The consent that a refusal offers, without the identity of the device in its middle.
+fn offer(reply: &Reply) -> Option<(String, String)> {
+    let token = reply.token()?;
+    Some((token.split(':').next()?.to_owned(), token.rsplit(':').next()?.to_owned()))
+}
+
+fn overwrite(kind: &str) -> Option<(String, String)> {
+    Some(("overwrite".to_owned(), kind.to_owned()))
+}
+
+/// A LUKS header: magic, version 1, cipher, mode and hash, a UUID at its place.
+const LUKS: &str = "printf 'LUKS\\272\\276\\000\\001aes' | dd of=/dev/ubdc conv=notrunc status=none && \
+    printf 'xts-plain64' | dd of=/dev/ubdc bs=1 seek=40 conv=notrunc status=none && \
+    printf 'sha256' | dd of=/dev/ubdc bs=1 seek=72 conv=notrunc status=none && \
+    printf '0d6e6a4e-3f2e-4b57-8d2b-3f0b3e0c9a11' | dd of=/dev/ubdc bs=1 seek=168 conv=notrunc status=none";
+
+#[test]
+fn a_device_that_holds_something_is_refused_and_not_touched() {
+    let lab = lab(1, 2);
+    let declared = on_device(&lab, "/dev/ubdc");
+    let found = |prepare: &str, words: &[&str]| {
+        lab.sh(
+            1,
+            &format!("dd if=/dev/zero of=/dev/ubdc bs=1M status=none conv=notrunc count=64; {prepare}"),
+        )
+        .unwrap();
+        offer(&refused(&lab, &declared, "foreign_data", &[&["/dev/ubdc", "h1"], words].concat()))
+    };
+    assert_eq!(found("mkfs.ext4 -q /dev/ubdc", &["ext4"]), overwrite("ext4"));
+    assert_eq!(found("mkfs.ext4 -q /dev/ubdc 16M", &["ext4"]), overwrite("ext4"));
+    assert_eq!(found("mkfs.xfs -q --unsupported /dev/ubdc", &["xfs"]), overwrite("xfs"));
+    assert_eq!(found("mkswap -q /dev/ubdc", &["swap"]), overwrite("swap"));
+    assert_eq!(found(LUKS, &["crypto_LUKS"]), overwrite("crypto_LUKS"));
+    let random = "dd if=/dev/urandom of=/dev/ubdc bs=1M seek=30 count=4 conv=notrunc status=none";
+    assert_eq!(found(random, &["data without a known signature"]), overwrite("data"));
+    assert_eq!(found("pvcreate -q /dev/ubdc", &["LVM2_member"]), overwrite("LVM2_member"));
+    assert_eq!(found("vgcreate -q other /dev/ubdc", &["LVM2_member"]), overwrite("LVM2_member"));
+
+    // What is in use can be overridden by nobody.
+    let used = "lvcreate -qq -n lv -l 4 other && vgremove -qqf other; vgcreate -q other /dev/ubdc && lvcreate -qq -n lv -l 4 other";
+    assert_eq!(found(used, &["held by dm-"]), None);
+    lab.sh(1, "vgremove -qqf other && pvremove -q /dev/ubdc").unwrap();
+    assert_eq!(found("mkswap -q /dev/ubdc && swapon /dev/ubdc", &["swap space"]), None);
+    lab.sh(1, "swapoff /dev/ubdc").unwrap();
+    assert_eq!(found("mkfs.ext4 -q /dev/ubdc && mount /dev/ubdc /mnt", &["mounted on /mnt"]), None);
+    lab.sh(1, "umount /mnt").unwrap();
+
+    // Metadata that this kernel cannot read.
+    let newer =
+        "DRBD_DRIVER_VERSION_OVERRIDE=9.2.0 drbdmeta --force 77 v09 /dev/ubdc internal create-md 1 2>&1";
+    assert_eq!(found(newer, &["DRBD metadata of format v09", "8.4"]), None);
+    metadata_of_another_resource(&lab, &declared);
+}
+
+fn metadata_of_another_resource(lab: &Lab, declared: &Value) {
+    let other = "resource other { device minor 7; disk /dev/ubdc; meta-disk internal;\n\
+        on h1 { address 10.99.0.11:7777; } on h2 { address 10.99.0.12:7777; } }\n";
+    lab.write(1, "/etc/drbd.d/other.res", other.as_bytes()).unwrap();
+    lab.sh(1, "wipefs -qa /dev/ubdc && modprobe drbd && drbdadm create-md --force other && drbdadm up other")
+        .unwrap();
+    let reply = refused(lab, declared, "foreign_data", &["/dev/ubdc"]);
+    assert_eq!(offer(&reply), None, "another resource runs on it: {}", reply.msg());
+    lab.sh(1, "drbdadm down other").unwrap();
+    let reply = refused(lab, declared, "foreign_data", &["resource other", "/etc/drbd.d/other.res"]);
+    assert_eq!(offer(&reply), None, "another resource's file names it");
+    lab.sh(1, "rm /etc/drbd.d/other.res").unwrap();
+    let uuid = lab.sh(1, "blkid -p -o value -s UUID /dev/ubdc").unwrap().trim().to_uppercase();
+    let reply = refused(lab, declared, "foreign_data", &["DRBD metadata", &uuid]);
+    assert_eq!(offer(&reply), Some(("adopt".to_owned(), uuid)));
+}
+
+#[test]
+fn a_device_that_does_not_fit_is_refused() {
+    let lab = lab(1, 2);
+    refused(&lab, &on_device(&lab, "/dev/ubdx"), "missing", &["/dev/ubdx", "does not exist"]);
+    refused(&lab, &on_device(&lab, "/dev/null"), "environment", &["/dev/null", "not a block device"]);
+    let large = with(
+        &on_device(&lab, "/dev/ubdc"),
+        &json!({ "volumes": { "0": { "minor": 1000, "size": "64MiB" } } }),
+    );
+    refused(&lab, &large, "too_small", &["65536 KiB", "are needed"]);
+    lab.sh(1, "blockdev --setro /dev/ubdc").unwrap();
+    refused(&lab, &on_device(&lab, "/dev/ubdc"), "unreadable", &["read-only"]);
+    lab.sh(1, "blockdev --setrw /dev/ubdc").unwrap();
+
+    // Volume groups and pools that are missing, or too small.
+    let on = |storage: Value| r0(&lab, &storage);
+    let missing = converge(&lab, 1, &on(thin())).refused("missing");
+    assert!(missing.msg().contains("volume group vg0 does not exist"), "{}", missing.msg());
+    lab.sh(1, "vgcreate -q vg0 /dev/ubdb").unwrap();
+    let missing = converge(&lab, 1, &on(thin())).refused("missing");
+    assert!(missing.msg().contains("thin pool vg0/pool does not exist"), "{}", missing.msg());
+    let mut large = on(json!({ "lvm": { "volume_group": "vg0" } }));
+    large["volumes"]["0"]["size"] = json!("100MiB");
+    refused(&lab, &large, "too_small", &["61440 KiB free"]);
+    // A volume of that name which is of another kind is not used.
+    lab.sh(1, "lvcreate -qq -n r0_00000 -L 40M vg0 && lvcreate -qq --type thin-pool -n pool -l 1 vg0")
+        .unwrap();
+    refused(&lab, &on(thin()), "taken", &["vg0/r0_00000", "a thick volume"]);
+    lab.sh(1, "mkfs.ext4 -q /dev/vg0/r0_00000").unwrap();
+    let reply = refused(&lab, &on(json!({ "lvm": { "volume_group": "vg0" } })), "foreign_data", &["ext4"]);
+    let uuid = lab.sh(1, "lvs --noheadings -o lv_uuid vg0/r0_00000").unwrap();
+    assert_eq!(reply.token().unwrap(), format!("overwrite:lv:{}:ext4", uuid.trim()));
+}
+
+#[test]
+fn a_consent_is_for_one_device_and_one_content() {
+    let lab = lab(1, 2);
+    let declared = on_device(&lab, "/dev/ubdc");
+    lab.sh(1, "mkfs.ext4 -q /dev/ubdb && mkfs.ext4 -q /dev/ubdc").unwrap();
+    let token = converge(&lab, 1, &declared).refused("foreign_data").token().unwrap();
+    for wrong in [
+        token.replace("ubdc", "ubdb"),
+        token.replace("ext4", "xfs"),
+        "overwrite:*".to_owned(),
+        "true".to_owned(),
+    ] {
+        let reply =
+            refused(&lab, &with(&declared, &json!({ "consent": [wrong] })), "foreign_data", &["ext4"]);
+        assert_eq!(reply.token().as_ref(), Some(&token));
+    }
+    let other = lab.sh(1, "sha256sum </dev/ubdb").unwrap();
+    let agreed = with(&declared, &json!({ "consent": [token] }));
+    let planned = converge(&lab, 1, &with(&agreed, &json!({ "_ansible_check_mode": true }))).ok();
+    lab.sh(1, "mount -o ro /dev/ubdc /mnt && umount /mnt").unwrap();
+    let done = converge(&lab, 1, &agreed).ok();
+    assert_eq!(planned.planned(), done.planned());
+    let steps = ["load_module", "write_config", "wipe_content", "create_metadata", "adjust"];
+    assert_eq!(done.steps(), steps.map(|step| format!("{step} done")));
+    assert_eq!(done.0["actions"][2]["risk"], "destructive");
+    assert_eq!(lab.sh(1, "sha256sum </dev/ubdb").unwrap(), other);
+    assert!(!converge(&lab, 1, &declared).ok().changed());
+
+    // Metadata whose origin this host has forgotten are taken over under their own UUID only, and as they are.
+    let gi = lab.sh(1, "drbdadm primary --force r0 && drbdadm secondary r0 && drbdadm get-gi r0").unwrap();
+    lab.sh(1, "drbdadm down r0 && rm /var/lib/drbd-host/records/r0.json").unwrap();
+    let token = refused(&lab, &declared, "foreign_data", &["did not write"]).token().unwrap();
+    let uuid = token.rsplit(':').next().unwrap();
+    let wrong = token.replace(uuid, "0123456789ABCDEF");
+    for consent in [wrong, format!("overwrite:{}", &token["adopt:".len()..])] {
+        refused(&lab, &with(&declared, &json!({ "consent": [consent] })), "foreign_data", &["did not write"]);
+    }
+    let done = converge(&lab, 1, &with(&declared, &json!({ "consent": [token] }))).ok();
+    assert_eq!(done.steps(), ["adopt_metadata done", "adjust done"]);
+    assert_eq!(lab.sh(1, "drbdadm get-gi r0").unwrap(), gi);
+    assert!(!converge(&lab, 1, &declared).ok().changed());
+}
+
+#[test]
+fn metadata_of_a_volume_that_was_created_anew_are_not_believed() {
+    let lab = lab(1, 2);
+    lab.sh(1, "vgcreate -q vg0 /dev/ubdb").unwrap();
+    let declared = r0(&lab, &json!({ "lvm": { "volume_group": "vg0" } }));
+    converge(&lab, 1, &declared).ok();
+    let old = lab.sh(1, "drbdadm primary --force r0; drbdadm secondary r0; drbdadm down r0; lvs --noheadings -o lv_uuid vg0/r0_00000").unwrap();
+    let again = "lvremove -qqy vg0/r0_00000 && lvcreate -qqy -W n -Z n -n r0_00000 -L 52M vg0 && blkid -p /dev/vg0/r0_00000";
+    assert!(lab.sh(1, again).unwrap().contains("drbd"), "the same extents show the old metadata");
+    let reply = refused(&lab, &declared, "foreign_data", &["DRBD metadata", old.trim(), "created anew"]);
+    assert_eq!(offer(&reply).unwrap().0, "adopt");
+}
+
+#[test]
+fn a_host_without_drbd_or_with_a_broken_configuration_is_refused() {
+    let lab = lab(1, 2);
+    let declared = on_device(&lab, "/dev/ubdc");
+    lab.ctl(["rm-module", "1"]).unwrap();
+    refused(&lab, &declared, "environment", &["kernel module drbd", "h1"]);
+    lab.ctl(["restore-module", "1"]).unwrap();
+    lab.ctl(["rm-utils", "1"]).unwrap();
+    refused(&lab, &declared, "environment", &["drbd-utils are not installed", "h1"]);
+    let facts = call(&lab, 1, "drbd_info", &json!({})).unwrap().ok();
+    assert_eq!(facts.0["facts"]["drbd"]["utils"], Value::Null);
+    lab.ctl(["restore-utils", "1"]).unwrap();
+
+    // Somebody else's file that no tool can read: named, and left to its owner. A file of one's own is no file of ours.
+    lab.write(1, "/etc/drbd.d/web.res", b"resource web { on h1 { device minor 3\n").unwrap();
+    refused(&lab, &declared, "broken_config", &["/etc/drbd.d/web.res"]);
+    let facts = call(&lab, 1, "drbd_info", &json!({})).unwrap().ok();
+    assert!(facts.0["facts"]["config_error"].as_str().unwrap().contains("drbd.d/web.res:2"), "{:#}", facts.0);
+    let web = |name: &str, minor: u32, port: u16| {
+        format!(
+            "resource {name} {{ device minor {minor}; disk /dev/ubdb; meta-disk internal;\n\
+             on h1 {{ address 10.99.0.11:{port}; }} on h2 {{ address 10.99.0.12:{port}; }} }}\n"
+        )
+    };
+    for (text, words) in [
+        (web("web", 1000, 7001), ["minor 1000", "/etc/drbd.d/web.res"]),
+        (web("web", 3, 7000), ["port 7000", "/etc/drbd.d/web.res"]),
+        (web("r0", 3, 7001), ["r0", "/etc/drbd.d/web.res"]),
+    ] {
+        lab.write(1, "/etc/drbd.d/web.res", text.as_bytes()).unwrap();
+        refused(&lab, &declared, "taken", &words);
+    }
+    lab.sh(1, "mv /etc/drbd.d/web.res /etc/drbd.d/r0.res").unwrap();
+    refused(&lab, &declared, "taken", &["/etc/drbd.d/r0.res", "not written by drbd-host"]);
+    let gone = json!({ "name": "r0", "state": "absent", "consent": ["destroy:r0"] });
+    refused(&lab, &gone, "taken", &["/etc/drbd.d/r0.res", "not written by drbd-host"]);
+    lab.sh(1, "rm /etc/drbd.d/r0.res").unwrap();
+
+    // What only the kernel knows, because its file is gone.
+    lab.write(1, "/etc/drbd.d/web.res", web("web", 1000, 7001).as_bytes()).unwrap();
+    lab.sh(1, "modprobe drbd && drbdadm create-md --force web && drbdadm up web && rm /etc/drbd.d/web.res")
+        .unwrap();
+    refused(&lab, &declared, "taken", &["minor 1000", "web", "kernel"]);
+    lab.sh(1, "drbdsetup down web").unwrap();
+    lab.write(1, "/etc/drbd.d/web.res", web("web", 3, 7000).as_bytes()).unwrap();
+    lab.sh(1, "drbdadm up web && rm /etc/drbd.d/web.res").unwrap();
+    refused(&lab, &declared, "taken", &["port 7000", "web", "kernel"]);
+    lab.sh(1, "drbdsetup down web && wipefs -qa /dev/ubdb").unwrap();
+
+    // A program that is no DRBD: the kernel would only log that it cannot listen there.
+    let listen = "import socket,time; s = socket.create_server((\"10.99.0.11\", 7000)); print(flush=True); time.sleep(600)";
+    lab.sh(1, &format!("python3 -c '{listen}' >/run/listens 2>&1 & echo $! >/run/listener")).unwrap();
+    lab.eventually(1, MINUTE, "test -s /run/listens").unwrap();
+    refused(&lab, &declared, "taken", &["port 7000", "a program listens on it"]);
+    lab.sh(1, "kill $(cat /run/listener)").unwrap();
+    assert!(converge(&lab, 1, &declared).ok().changed());
+}
+
+#[test]
+fn a_bad_call_is_refused_with_everything_that_is_wrong() {
+    let lab = lab(1, 2);
+    let before = Snapshot::of(&lab, 1).unwrap();
+    let mut renamed = on_device(&lab, "/dev/ubdc");
+    let nodes = renamed["nodes"].as_object_mut().unwrap();
+    let own = nodes.remove("h1").unwrap();
+    nodes.insert("h1.example.net".to_owned(), own);
+    let reply = converge(&lab, 1, &renamed).refused("wrong_host");
+    assert!(
+        reply.msg().contains("\"h1\"") && reply.next_steps()[0].contains("\"h1.example.net\""),
+        "{:#}",
+        reply.0
+    );
+
+    let mut wrong = on_device(&lab, "/dev/ubdc");
+    wrong["stat"] = json!("present");
+    wrong["port"] = json!("seven thousand");
+    wrong["nodes"]["h1"]["adress"] = json!("10.0.0.1");
+    wrong["volumes"]["0"]["minor"] = json!([1]);
+    wrong["net"] = json!({ "protocl": "C" });
+    wrong["consent"] = json!({ "a": 1 });
+    let reply = converge(&lab, 1, &wrong).refused("invalid");
+    let violations = reply.0["violations"].as_array().unwrap();
+    for path in ["stat", "port", "nodes.h1.adress", "volumes.0.minor", "net.protocl", "consent"] {
+        assert!(violations.iter().any(|violation| violation["path"] == path), "{path}: {violations:#?}");
+    }
+    assert_eq!(violations.iter().find(|v| v["path"] == "stat").unwrap()["hint"], "did you mean state?");
+
+    for input in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\"r0\"",
+        "{\"name\": \"r0\"",
+        "\u{0}",
+        "{\"_ansible_module_name\": \"drbd_resourse\"}",
+    ] {
+        let output = lab.ssh_with_input(1, &format!("{PATH} drbd_resource"), input.as_bytes()).unwrap();
+        let reply = Reply::from_output(&output).unwrap().refused("invalid");
+        assert!(reply.msg().contains("nothing was done"), "{input:?}: {}", reply.msg());
+    }
+    let output = lab.ssh(1, &format!("printf '{{\"name\": \"\\377\"}}' | {PATH} drbd_resource")).unwrap();
+    Reply::from_output(&output).unwrap().refused("invalid");
+    let output = lab.ssh(1, &format!("{PATH} drbd_resource /nowhere")).unwrap();
+    assert!(Reply::from_output(&output).unwrap().refused("invalid").msg().contains("/nowhere"));
+
+    let arguments = on_device(&lab, "/dev/ubdc").to_string();
+    lab.write(1, "/tmp/arguments", arguments.as_bytes()).unwrap();
+    let output = lab.ssh_as("ops", 1, &format!("{PATH} drbd_resource /tmp/arguments")).unwrap();
+    let reply = Reply::from_output(&output).unwrap().refused("environment");
+    assert!(reply.msg().contains("needs root") && reply.next_steps()[0].contains("sudo"), "{:#}", reply.0);
+    let output = lab.ssh_as("ops", 1, &format!("sudo -n {PATH} drbd_resource /tmp/arguments")).unwrap();
+    let changes = before.changes(&Snapshot::of(&lab, 1).unwrap());
+    assert!(
+        changes.iter().any(|change| change.contains("/etc/drbd.d/r0.res")),
+        "only root's run did something"
+    );
+    assert_eq!(Reply::from_output(&output).unwrap().ok().steps().last().unwrap(), "adjust done");
+}
+
+/// A tool that takes its time: the first call of `lvm lvcreate` on a host waits until /run/go is there.
+fn slow_lvcreate(lab: &Lab) {
+    let script = "#!/bin/bash\ncase $1 in lvcreate) touch /run/waits; until [ -e /run/go ]; do sleep 0.1; done ;; esac\nexec /usr/sbin/lvm \"$@\"\n";
+    lab.write(1, "/usr/local/sbin/lvm", script.as_bytes()).unwrap();
+    lab.sh(1, "chmod 755 /usr/local/sbin/lvm").unwrap();
+}
+
+#[test]
+fn one_run_at_a_time_and_a_signal_stops_it_between_steps() {
+    let lab = lab(1, 2);
+    call(&lab, 1, "drbd_storage_pool", &pool()).unwrap().ok();
+    let declared = r0(&lab, &thin());
+    let hasty = with(&declared, &json!({ "lock_timeout": 0 }));
+    slow_lvcreate(&lab);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| converge(&lab, 1, &declared));
+        lab.eventually(1, MINUTE, "test -e /run/waits").unwrap();
+        let second = scope.spawn(|| converge(&lab, 1, &declared));
+        let pid = lab.sh(1, "pgrep -o -x drbd-host").unwrap();
+        let late = converge(&lab, 1, &hasty).refused("locked");
+        let holder = format!("process {}, drbd_resource, since 2", pid.trim());
+        assert!(late.msg().contains(&holder), "{holder}: {}", late.msg());
+        let other = with(
+            &hasty,
+            &json!({ "name": "r1", "port": 7001, "volumes": { "0": { "minor": 1001, "size": "8MiB" } } }),
+        );
+        assert!(converge(&lab, 1, &other).refused("locked").msg().contains("configuration"));
+        call(&lab, 1, "drbd_info", &json!({})).unwrap().ok();
+        assert!(!first.is_finished() && !second.is_finished());
+        lab.sh(1, "touch /run/go").unwrap();
+        assert_eq!(first.join().unwrap().ok().steps().len(), 5);
+        assert!(!second.join().unwrap().ok().changed(), "the second found it done");
+    });
+    let gone = json!({ "name": "r0", "state": "absent", "consent": ["destroy:r0"] });
+    converge(&lab, 1, &gone).ok();
+
+    for signal in ["TERM", "INT", "HUP"] {
+        lab.sh(1, "rm -f /run/go /run/waits").unwrap();
+        let stopped = thread::scope(|scope| {
+            let run = scope.spawn(|| converge(&lab, 1, &declared));
+            lab.eventually(1, MINUTE, "test -e /run/waits").unwrap();
+            lab.sh(1, &format!("kill -{signal} $(pgrep -o -x drbd-host) && sleep 0.3 && touch /run/go"))
+                .unwrap();
+            run.join().unwrap().refused("interrupted")
+        });
+        assert!(stopped.msg().contains(&format!("interrupted by SIG{signal}")), "{}", stopped.msg());
+        assert_eq!(stopped.steps()[..2], ["create_lv done", "write_config failed"]);
+        assert!(stopped.steps()[2..].iter().all(|step| step.ends_with(" skipped")), "{:?}", stopped.steps());
+        lab.sh(1, "lvs vg0/r0_00000 && ! test -e /etc/drbd.d/r0.res").unwrap();
+        assert_eq!(
+            converge(&lab, 1, &declared).ok().steps(),
+            ["write_config done", "create_metadata done", "adjust done"]
+        );
+        converge(&lab, 1, &gone).ok();
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let lab = lab(1, 2);
+    call(&lab, 1, "drbd_storage_pool", &pool()).unwrap().ok();
+    let mut declared = r0(&lab, &thin());
+    // One page is free beside what is there, and it is filled.
+    let full = |dir: &str| {
+        let pages =
+            lab.sh(1, &format!("mkdir -p {dir} && ls {dir} | wc -l")).unwrap().trim().parse::<u32>().unwrap()
+                + 1;
+        lab.sh(1, &format!(
+            "cp -a {dir} /run/kept && mount -t tmpfs -o size={}k full {dir} && cp -a /run/kept/. {dir} && rm -r /run/kept && ! cat /dev/zero >{dir}/filler 2>/dev/null",
+            pages * 4
+        )).unwrap();
+    };
+    let room = |dir: &str| {
+        lab.sh(1, &format!("cp -a {dir} /run/kept && umount {dir} && rm /run/kept/filler && cp -a /run/kept/. {dir} && rm -r /run/kept")).map(drop).unwrap()
+    };
+
+    // Nothing is created that could not be remembered.
+    full("/var/lib/drbd-host");
+    let reply = converge(&lab, 1, &declared).refused("step_failed");
+    assert!(reply.msg().contains("No space left on device"), "{}", reply.msg());
+    assert_eq!(reply.steps()[..2], ["load_module done", "create_lv failed"]);
+    lab.sh(
+        1,
+        "! lvs vg0/r0_00000 2>/dev/null && test \"$(cd /var/lib/drbd-host && find -type f)\" = ./filler",
+    )
+    .unwrap();
+    room("/var/lib/drbd-host");
+
+    full("/etc/drbd.d");
+    let reply = converge(&lab, 1, &declared).refused("step_failed");
+    assert!(reply.msg().contains("write /etc/drbd.d/r0.res: No space left on device"), "{}", reply.msg());
+    assert_eq!(
+        reply.steps(),
+        ["create_lv done", "write_config failed", "create_metadata skipped", "adjust skipped"]
+    );
+    assert_eq!(
+        lab.sh(1, "ls -A /etc/drbd.d").unwrap(),
+        "filler\nglobal_common.conf\n",
+        "no rest of the file is left"
+    );
+    room("/etc/drbd.d");
+    converge(&lab, 1, &declared).ok();
+    assert!(!converge(&lab, 1, &declared).ok().changed());
+
+    // An old file stays whole, and what runs goes on.
+    let before = lab.sh(1, "sha256sum </etc/drbd.d/r0.res; drbdsetup show r0").unwrap();
+    full("/etc/drbd.d");
+    declared["net"] = json!({ "max_buffers": 8000 });
+    converge(&lab, 1, &declared).refused("step_failed");
+    assert_eq!(lab.sh(1, "sha256sum </etc/drbd.d/r0.res; drbdsetup show r0").unwrap(), before);
+    room("/etc/drbd.d");
+    assert_eq!(converge(&lab, 1, &declared).ok().steps(), ["write_config done", "adjust done"]);
+}
+
+#[test]
+fn a_peer_that_is_away_and_a_split_brain() {
+    let lab = lab(2, 2);
+    pools(&lab).unwrap();
+    let mut declared = r0(&lab, &thin());
+    declared["net"] = json!({ "ping_int": 1, "connect_int": 1 });
+    lab.crash(2).unwrap();
+    converge(&lab, 1, &declared).ok();
+    assert!(!converge(&lab, 1, &declared).ok().changed());
+    let late =
+        call(&lab, 1, "drbd_wait", &json!({ "name": "r0", "condition": "connected", "timeout": 1 })).unwrap();
+    assert!(late.refused("timed_out").msg().contains("Connecting"));
+    // On one host alone nobody declares data valid.
+    let own = call(&lab, 1, "drbd_info", &json!({})).unwrap().ok().0["facts"].clone();
+    let arguments = with(&declared, &json!({ "evidence": [own] }));
+    call(&lab, 1, "drbd_initial_sync", &arguments).unwrap().refused("evidence");
+    lab.sh(1, "drbdadm get-gi r0 | grep -q ^0000000000000004:").unwrap();
+    lab.boot(2).unwrap();
+    lab.sh(2, "vgchange -qay && udevadm settle -t 10").unwrap();
+    bring_up(&lab, &declared).unwrap();
+    let noise = write_noise(&lab, 1).unwrap();
+    assert_eq!(read_noise(&lab, 2).unwrap(), noise);
+
+    lab.cut_pair(1, 2).unwrap();
+    for host in [1, 2] {
+        lab.eventually(host, MINUTE, "drbdadm cstate r0 | grep -Evq '^Connected$'").unwrap();
+        lab.sh(host, &format!("drbdadm primary r0 && echo h{host} | dd of=/dev/drbd1000 bs=512 conv=sync oflag=direct status=none && drbdadm secondary r0"))
+            .unwrap();
+    }
+    lab.heal_pair(1, 2).unwrap();
+    for host in [1, 2] {
+        lab.eventually(
+            host,
+            MINUTE,
+            "drbdadm cstate r0 | grep -qx StandAlone || drbdadm connect r0 && false",
+        )
+        .unwrap();
+    }
+    let sides = |host| lab.sh(host, "drbdadm get-gi r0; drbdadm dstate r0; drbdadm role r0").unwrap();
+    let before = [sides(1), sides(2)];
+    for condition in ["connected", "all_up_to_date"] {
+        let arguments = json!({ "name": "r0", "condition": condition, "timeout": 30 });
+        let reply = call(&lab, 1, "drbd_wait", &arguments).unwrap().refused("split_brain");
+        assert!(reply.msg().contains("StandAlone"), "{}", reply.msg());
+    }
+    // However often it is run, and on whichever side: it says so, and decides nothing.
+    for host in [1, 2, 1, 2] {
+        let reply = converge(&lab, host, &declared).refused("split_brain");
+        assert!(
+            reply.msg().contains("split brain") && reply.next_steps().join(" ").contains("--discard-my-data")
+        );
+        let facts = call(&lab, host, "drbd_info", &json!({})).unwrap().ok();
+        let running = &facts.0["facts"]["resources"]["r0"]["running"]["connections"];
+        assert_ne!(running[["h2", "h1"][host - 1]]["connection"], "Connected");
+    }
+    assert_eq!([sides(1), sides(2)], before);
+    for host in [1, 2] {
+        let read = lab.sh(host, "drbdadm primary r0; head -c 2 /dev/drbd1000; drbdadm secondary r0").unwrap();
+        assert_eq!(read, format!("h{host}"), "what was written there is still there");
+    }
+}
+
+/// Kills a run at its first call of a tool, then at the second, and so on until one comes through; `after` each, a
+/// clean run must converge and a third must find nothing to do. Returns how many were killed.
+fn cut_everywhere(
+    lab: &Lab,
+    host: usize,
+    when: &str,
+    module: &str,
+    arguments: &dyn Fn(usize) -> Value,
+    prepare: &dyn Fn(),
+    after: &dyn Fn(usize),
+) -> usize {
+    spy(lab, host).unwrap();
+    for at in 1..100 {
+        prepare();
+        let arguments = arguments(at);
+        lab.sh(host, &format!("rm -f /run/spy/calls; echo {when} {at} >/run/spy/kill")).unwrap();
+        let command = format!("{PATH} {module}; exit $?");
+        let output = lab.ssh_with_input(host, &command, arguments.to_string().as_bytes()).unwrap();
+        let calls = lab.sh(host, "rm /run/spy/kill; cat /run/spy/calls").unwrap();
+        let calls: Vec<&str> = calls.lines().collect();
+        if output.code != Some(137) {
+            Reply::from_output(&output).unwrap().ok();
+            assert!(calls.len() < at, "call {at} of {calls:#?} was not cut");
+            after(at);
+            return at - 1;
+        }
+        assert_eq!((calls.len(), output.stdout.as_str()), (at, ""), "{calls:#?}");
+        let again = call(lab, host, module, &arguments).unwrap();
+        assert!(!again.failed(), "cut {when} call {at} of {calls:#?}: {:#}", again.0);
+        let third = call(lab, host, module, &arguments).unwrap().ok();
+        assert!(
+            !third.changed() && third.steps().is_empty(),
+            "cut {when} call {at} of {calls:#?}: {:#}",
+            third.0
+        );
+        after(at);
+    }
+    panic!("it never came through");
+}
+
+/// The same on both hosts at once: h1 before the calls, h2 after them.
+fn cut_before_and_after(lab: &Lab, run: &(dyn Fn(usize, &str) -> usize + Sync)) {
+    let cuts = thread::scope(|scope| {
+        let other = scope.spawn(|| run(2, "after"));
+        [run(1, "before"), other.join().unwrap()]
+    });
+    assert!(cuts[0] >= 5 && cuts[0] == cuts[1], "{cuts:?}");
+    for host in [1, 2] {
+        lab.sh(host, "! test -e /run/spy/kill").unwrap();
+    }
+}
+
+#[test]
+fn a_pool_cut_anywhere_is_gone_on_with() {
+    let lab = lab(2, 2);
+    cut_before_and_after(&lab, &|host, when| {
+        let remove = || {
+            let gone = with(&pool(), &json!({ "state": "absent" }));
+            call(&lab, host, "drbd_storage_pool", &gone).unwrap().ok();
+            lab.sh(host, "! blkid -p /dev/ubdb").unwrap();
+        };
+        let made = |_| {
+            let made = lab
+                .sh(host, "vgs --noheadings -o vg_name,lv_count && lvs --noheadings -o lv_name,lv_attr vg0")
+                .unwrap();
+            let words: Vec<&str> = made.split_whitespace().collect();
+            assert!(words[..3] == ["vg0", "1", "pool"] && words[3].starts_with("twi-a-tz"), "{words:?}");
+        };
+        cut_everywhere(&lab, host, when, "drbd_storage_pool", &|_| pool(), &remove, &made)
+    });
+}
+
+#[test]
+fn a_creation_and_a_removal_cut_anywhere_are_gone_on_with() {
+    let lab = lab(2, 2);
+    pools(&lab).unwrap();
+    let declared = r0(&lab, &thin());
+    let gone = json!({ "name": "r0", "state": "absent", "consent": ["destroy:r0"] });
+    for host in [1, 2] {
+        lab.sh(host, "lvcreate -qqy -n keep -V 4M --thinpool pool vg0").unwrap();
+    }
+    let volumes = |host| lab.sh(host, "lvs --noheadings -o lv_name,lv_tags vg0").unwrap();
+    cut_before_and_after(&lab, &|host, when| {
+        let remove = || drop(converge(&lab, host, &gone).ok());
+        let made = |_| {
+            let words = volumes(host);
+            assert_eq!(
+                words.split_whitespace().collect::<Vec<_>>(),
+                ["keep", "pool", "r0_00000", "drbd-host"]
+            );
+            lab.sh(host, "drbdadm get-gi r0 | grep -q ^0000000000000004: && drbdsetup status r0").unwrap();
+            let record = lab.sh(host, "cat /var/lib/drbd-host/records/r0.json").unwrap();
+            let uuid = lab
+                .sh(host, "drbdadm down r0; blkid -p -o value -s UUID /dev/vg0/r0_00000; drbdadm up r0")
+                .unwrap();
+            assert!(
+                record.contains(&uuid.trim().to_uppercase()) && record.contains("\"created\""),
+                "{record}"
+            );
+        };
+        cut_everywhere(&lab, host, when, "drbd_resource", &|_| declared.clone(), &remove, &made)
+    });
+    cut_before_and_after(&lab, &|host, when| {
+        let make = || drop(converge(&lab, host, &declared).ok());
+        let removed = |_| {
+            assert_eq!(volumes(host).split_whitespace().collect::<Vec<_>>(), ["keep", "pool"]);
+            let left = "drbdsetup status r0 2>/dev/null || ls /etc/drbd.d/r0.res /var/lib/drbd-host/records/r0.json 2>/dev/null";
+            lab.sh(host, &format!("! {{ {left}; }}")).unwrap();
+        };
+        cut_everywhere(&lab, host, when, "drbd_resource", &|_| gone.clone(), &make, &removed)
+    });
+}
+
+#[test]
+fn a_replica_with_data_cut_anywhere_keeps_them() {
+    let lab = lab(2, 2);
+    pools(&lab).unwrap();
+    let declared = r0(&lab, &thin());
+    bring_up(&lab, &declared).unwrap();
+    let noise = write_noise(&lab, 1).unwrap();
+    let identity = |host| {
+        lab.sh(host, "drbdadm get-gi r0 | cut -d: -f1; lvs --noheadings -o lv_uuid vg0/r0_00000").unwrap()
+    };
+    let born = [identity(1), identity(2)];
+    cut_before_and_after(&lab, &|host, when| {
+        // Every run has a file to write, a volume to grow and a resource to bring up.
+        let changed = |at: usize| {
+            let mut changed = declared.clone();
+            changed["net"] = json!({ "max_buffers": 8000 + at });
+            changed["volumes"]["0"]["size"] = json!(format!("{}MiB", 48 + 4 * at));
+            changed
+        };
+        let down = || drop(converge(&lab, host, &json!({ "name": "r0", "state": "down" })).ok());
+        let kept = |at: usize| {
+            assert_eq!(identity(host), born[host - 1]);
+            assert!(lab.sh(host, "drbdsetup show r0").unwrap().contains(&(8000 + at).to_string()));
+        };
+        cut_everywhere(&lab, host, when, "drbd_resource", &changed, &down, &kept)
+    });
+    wait(&lab, "all_up_to_date").unwrap();
+    for host in [2, 1] {
+        assert_eq!(read_noise(&lab, host).unwrap(), noise);
+    }
+}
+
+#[test]
+fn a_first_synchronisation_cut_anywhere_ends_with_one_generation() {
+    let lab = lab(2, 2);
+    pools(&lab).unwrap();
+    for host in [1, 2] {
+        let group = json!({ "volume_group": "vg1", "disks": ["/dev/ubdc"] });
+        call(&lab, host, "drbd_storage_pool", &group).unwrap().ok();
+    }
+    for (storage, when) in
+        [(thin(), "before"), (thin(), "after"), (json!({ "lvm": { "volume_group": "vg1" } }), "after")]
+    {
+        let mut declared = r0(&lab, &storage);
+        declared["volumes"]["0"]["size"] = json!("4MiB");
+        let gone = json!({ "name": "r0", "state": "absent", "consent": ["destroy:r0"] });
+        let fresh = || {
+            for reply in call_both(&lab, "drbd_resource", &gone).unwrap() {
+                reply.ok();
+            }
+            for reply in call_both(&lab, "drbd_resource", &declared).unwrap() {
+                reply.ok();
+            }
+            wait(&lab, "connected").unwrap();
+        };
+        let arguments = |_| with(&declared, &json!({ "evidence": evidence(&lab).unwrap() }));
+        let valid = |_| {
+            wait(&lab, "all_up_to_date").unwrap();
+            let generation = |host| lab.sh(host, "drbdadm get-gi r0 | cut -d: -f1").unwrap();
+            let number = |host| u64::from_str_radix(generation(host).trim(), 16).unwrap() & !1;
+            assert_eq!(number(1), number(2));
+            assert!(
+                number(1) > 4 && lab.sh(1, "drbdadm role r0").unwrap().starts_with("Secondary/Secondary")
+            );
+        };
+        let cuts = cut_everywhere(&lab, 1, when, "drbd_initial_sync", &arguments, &fresh, &valid);
+        assert!(cuts >= 4, "{cuts}");
+    }
+}
