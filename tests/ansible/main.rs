@@ -279,10 +279,35 @@ fn schema_keys(name: &str) -> Vec<String> {
 }
 
 #[test]
+fn an_installed_program_costs_one_ssh_execution_for_a_task() {
+    let (lab, controller) = (Lab::up(2).unwrap(), Controller::for_installed());
+    let missing = controller.example(&lab, &[]);
+    for (_, name) in HOSTS {
+        let reply = missing.reply("Volume group", name);
+        assert!(
+            reply["msg"].as_str().is_some_and(|msg| msg.contains("drbd-host is not installed")),
+            "{reply}"
+        );
+    }
+    let program = fs::read(made::dist("drbd-host").unwrap()).unwrap();
+    for (host, _) in HOSTS {
+        lab.write(host, "/usr/local/bin/drbd-host", &program).unwrap();
+        lab.sh(host, "chmod 755 /usr/local/bin/drbd-host").unwrap();
+    }
+    let first = controller.example(&lab, &["-vvv"]).ok();
+    let executions = first.output.stdout.matches("SSH: EXEC").count();
+    assert_eq!(executions, 2 * 6, "{}", first.output.stdout);
+    assert_eq!(first.changed("h1") + first.changed("h2"), 5);
+    let second = controller.example(&lab, &[]).ok();
+    assert_eq!((second.changed("h1"), second.changed("h2")), (0, 0));
+}
+
+#[test]
 fn every_module_of_the_program_is_linked() {
     let usage = run(Command::new(made::dist("drbd-host").unwrap()).arg("--help")).unwrap().ok().unwrap();
     let line = usage.lines().find_map(|line| line.strip_prefix("Modules: ")).unwrap();
     let mut modules: Vec<&str> = line.trim_end_matches('.').split(", ").collect();
     modules.sort_unstable();
     assert_eq!(Controller::new().modules(), modules);
+    assert_eq!(Controller::for_installed().modules(), modules);
 }

@@ -38,6 +38,14 @@ impl Controller {
         Self { home }
     }
 
+    /// The same, for hosts that have the program: the modules are scripts that call it.
+    pub fn for_installed() -> Self {
+        let controller = Self::new();
+        let script = made::checkout().join("examples-ansible/make-library");
+        run(Command::new(script).arg("--installed").arg(controller.dir())).unwrap().ok().unwrap();
+        controller
+    }
+
     fn dir(&self) -> PathBuf {
         self.home.path().join("two-hosts")
     }
