@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A plan of a thousand volumes that are as declared, on simulated hosts: the processor time of the provider, all of its
 //! starts, and the simulation of the hosts in it. Beside it a plan of as many of terraform's own resources that do nothing.
+//!
+//! Terraform makes the first volume; the others are copies of it, in the state and on the hosts, under names and numbers of
+//! their own. Were a copy wrong, the plan would not be empty.
 
 use crate::measure::{in_turns, median, repeat, time};
 use crate::table::Table;
@@ -8,12 +11,48 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 use support::made;
 use support::terraform::Terraform;
 use tempfile::TempDir;
 
 const VOLUMES: usize = 1000;
+
+const CONFIGURATION: &str = r#"terraform {
+  required_providers {
+    drbd = { source = "replivol/drbd" }
+  }
+}
+
+provider "drbd" {
+  ssh = { user = "root", private_key_file = "/no/key" }
+}
+
+variable "many" {
+  default = 1
+}
+
+resource "drbd_node" "this" {
+  for_each      = { h1 = "10.0.0.1", h2 = "10.0.0.2" }
+  name          = each.key
+  ssh           = { host = each.value }
+  storage_pools = { data = { lvm_thin = { volume_group = "vg0", thin_pool = "thin" } } }
+}
+
+resource "drbd_resource_group" "pair" {
+  name         = "pair"
+  nodes        = drbd_node.this
+  storage_pool = "data"
+}
+
+resource "drbd_replicated_volume" "many" {
+  count          = var.many
+  name           = "volume-${count.index}"
+  resource_group = drbd_resource_group.pair
+  size           = "64MiB"
+}
+"#;
 
 pub fn run(table: &mut Table) -> Result<()> {
     let ours = Simulated::new()?;
@@ -52,11 +91,14 @@ impl Simulated {
         let path = bin.path().join("terraform-provider-drbd");
         fs::write(&path, script)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-        let terraform = Terraform::new(bin.path(), &volumes())?;
+        let terraform = Terraform::new(bin.path(), CONFIGURATION)?;
         let world = terraform.path("world.json");
         fs::write(&world, world_of_two().to_string())?;
         let terraform = terraform.env("DRBD_SIMULATION", world);
         terraform.apply(None)?;
+        change(&terraform.path("terraform.tfstate"), many_in_state)?;
+        change(&terraform.path("world.json"), many_on_hosts)?;
+        terraform.write("many.auto.tfvars", &format!("many = {VOLUMES}\n"))?;
         Ok(Self { terraform, bin })
     }
 
@@ -75,6 +117,53 @@ impl Simulated {
     }
 }
 
+fn change(file: &Path, how: impl FnOnce(&mut Value) -> Option<()>) -> Result<()> {
+    let broken = || format!("{} is not as expected", file.display());
+    let mut content = serde_json::from_str(&fs::read_to_string(file)?)?;
+    how(&mut content).with_context(broken)?;
+    Ok(fs::write(file, content.to_string())?)
+}
+
+fn many_in_state(state: &mut Value) -> Option<()> {
+    let resources = state["resources"].as_array_mut()?;
+    let volumes = resources.iter_mut().find(|resource| resource["type"] == "drbd_replicated_volume")?;
+    let first = volumes["instances"].get(0)?.clone();
+    let instance = |n| {
+        let mut instance = copy(&first, n);
+        instance["index_key"] = json!(n);
+        instance
+    };
+    volumes["instances"] = (0..VOLUMES).map(instance).collect();
+    Some(())
+}
+
+fn many_on_hosts(world: &mut Value) -> Option<()> {
+    for host in world["hosts"].as_object_mut()?.values_mut() {
+        let resources = host["resources"].as_object_mut()?;
+        let first = resources.get("volume-0")?.clone();
+        resources.extend((1..VOLUMES).map(|n| (format!("volume-{n}"), copy(&first, n))));
+    }
+    Some(())
+}
+
+/// What volume 0 has, for volume `n`: its name, port 7000 and minor 1000 are replaced wherever they are.
+fn copy(value: &Value, n: usize) -> Value {
+    match value {
+        Value::String(text) => {
+            let text = text.replace("volume-0", &format!("volume-{n}"));
+            let text = text.replace(":7000", &format!(":{}", 7000 + n));
+            Value::String(text.replace("drbd1000", &format!("drbd{}", 1000 + n)))
+        }
+        Value::Number(number) if number.as_u64() == Some(7000) => json!(7000 + n),
+        Value::Number(number) if number.as_u64() == Some(1000) => json!(1000 + n),
+        Value::Array(items) => items.iter().map(|item| copy(item, n)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(key, member)| (key.clone(), copy(member, n))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
 /// `1m2.345s`
 fn duration(word: &str) -> Option<Duration> {
     let (minutes, seconds) = word.strip_suffix('s')?.split_once('m')?;
@@ -90,41 +179,6 @@ fn world_of_two() -> Value {
             "unreachable": false, "refuses": null, "loses": null, "executions": 0 })
     };
     json!({ "hosts": { "10.0.0.1": host("h1"), "10.0.0.2": host("h2") }, "cut": [], "slow_sync": false })
-}
-
-fn volumes() -> String {
-    format!(
-        r#"terraform {{
-  required_providers {{
-    drbd = {{ source = "replivol/drbd" }}
-  }}
-}}
-
-provider "drbd" {{
-  ssh = {{ user = "root", private_key_file = "/no/key" }}
-}}
-
-resource "drbd_node" "this" {{
-  for_each      = {{ h1 = "10.0.0.1", h2 = "10.0.0.2" }}
-  name          = each.key
-  ssh           = {{ host = each.value }}
-  storage_pools = {{ data = {{ lvm_thin = {{ volume_group = "vg0", thin_pool = "thin" }} }} }}
-}}
-
-resource "drbd_resource_group" "pair" {{
-  name         = "pair"
-  nodes        = drbd_node.this
-  storage_pool = "data"
-}}
-
-resource "drbd_replicated_volume" "many" {{
-  count          = {VOLUMES}
-  name           = "v${{count.index}}"
-  resource_group = drbd_resource_group.pair
-  size           = "64MiB"
-}}
-"#
-    )
 }
 
 /// As many resources that terraform has itself, of about the same number of attributes set.

@@ -42,6 +42,14 @@ impl Terraform {
         self
     }
 
+    /// Writes a file into the directory.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, content: &str) -> Result<()> {
+        Ok(fs::write(self.path(name), content)?)
+    }
+
     /// A path in the directory.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
