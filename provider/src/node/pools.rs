@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use drbd_schemas::args::{Module, PoolState, StoragePoolArgs};
 use drbd_schemas::facts::HostFacts;
+use drbd_schemas::reply::Code;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use tfplugin::{Context, Diagnostic, Diagnostics};
 
 use super::model::{NodeModel, Pool};
-use crate::host::{Host, Request};
+use crate::host::{Host, Request, Trouble};
 
 /// Making a thin pool on a slow disk takes its time.
 const POOL_DEADLINE: Duration = Duration::from_secs(300);
@@ -104,17 +105,19 @@ pub(crate) async fn make(
     Ok(())
 }
 
-/// Removes the pools that were made here and that `stay` does not hold.
+/// Removes the pools that were made here and that `stay` does not hold. One that is still in use, by a volume that was
+/// retained for example, is left with a warning: removing a node must not depend on what others keep there.
 ///
 /// # Errors
-/// The first pool that cannot be removed, because a volume is left in it for example.
+/// The first pool that cannot be removed for another reason.
 pub(crate) async fn remove(
     model: &NodeModel,
     stay: &BTreeSet<String>,
     host: &Host,
     made: &mut Made,
     ctx: &Context,
-) -> Result<(), Diagnostic> {
+) -> Result<Diagnostics, Diagnostic> {
+    let mut left = Diagnostics::new();
     for (name, pool) in &model.pools {
         let (Some((group, _)), Some(request)) = (pool.lvm(), request(pool, PoolState::Absent, &[])) else {
             continue;
@@ -124,11 +127,20 @@ pub(crate) async fn remove(
         }
         ctx.progress(&format!("{}: removing storage pool {name}", model.name));
         let doing = format!("remove the storage pool {name:?}");
-        host.run(&request).await.map_err(|trouble| trouble.diagnostic(model.name.as_str(), host, &doing))?;
+        if let Err(trouble) = host.run(&request).await {
+            let problem = trouble.diagnostic(model.name.as_str(), host, &doing);
+            match trouble {
+                Trouble::Reply(reply) if reply.code == Code::InUse => {
+                    left.push(Diagnostic::warning("Storage pool was left on the host", problem.detail));
+                    continue;
+                }
+                Trouble::Link(_) | Trouble::Reply(_) => return Err(problem),
+            }
+        }
         made.volume_groups.remove(group.as_str());
         ctx.record_private(&made.write());
     }
-    Ok(())
+    Ok(left)
 }
 
 /// The volume groups of a node's pools.

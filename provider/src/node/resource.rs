@@ -94,21 +94,25 @@ impl NodeResource {
             pools::make(&model, &host, &facts, &mut made, ctx).await?;
             pools::remove(&prior, &pools::volume_groups(&model), &host, &mut made, ctx).await
         };
-        if let Err(problem) = changed.await {
-            return Err(ApplyResult::failed(problem).private(made.write()));
+        match changed.await {
+            Err(problem) => Err(ApplyResult::failed(problem).private(made.write())),
+            Ok(left) => {
+                let state = filled(&req.planned, &model, &facts, Vec::new());
+                Ok(ApplyResult::ok(state).private(made.write()).diagnostics(left))
+            }
         }
-        Ok(ApplyResult::ok(filled(&req.planned, &model, &facts, Vec::new())).private(made.write()))
     }
 
-    async fn try_delete(&self, req: &DeleteRequest, ctx: &Context) -> Result<(), Diagnostics> {
+    async fn try_delete(&self, req: &DeleteRequest, ctx: &Context) -> Result<DeleteResult, Diagnostics> {
         let model = NodeModel::decode(&req.prior, &Path::root())?;
         let mut made = Made::read(&req.private);
         if made.volume_groups.is_empty() {
             // Nothing on the host belongs to this resource.
-            return Ok(());
+            return Ok(DeleteResult::ok());
         }
         let host = self.host(&model)?;
-        Ok(pools::remove(&model, &BTreeSet::new(), &host, &mut made, ctx).await?)
+        let left = pools::remove(&model, &BTreeSet::new(), &host, &mut made, ctx).await?;
+        Ok(DeleteResult::ok().diagnostics(left))
     }
 }
 
@@ -187,7 +191,7 @@ impl Resource for NodeResource {
     }
 
     async fn delete(&self, req: DeleteRequest, ctx: &Context) -> DeleteResult {
-        self.try_delete(&req, ctx).await.into()
+        self.try_delete(&req, ctx).await.unwrap_or_else(DeleteResult::failed)
     }
 
     async fn import(&self, id: &str, _ctx: &Context) -> ImportResult {

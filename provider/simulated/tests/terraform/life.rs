@@ -283,3 +283,15 @@ fn the_data_source_tells_what_a_host_is() {
     tf.apply().good().says(&["disk = \"UpToDate\"", "json = \"h1\""]);
     tf.plan_is_empty();
 }
+
+#[test]
+fn a_pool_that_holds_retained_storage_is_left_with_a_warning() {
+    let mut world = World::of(&["h1", "h2"], "8.4.11");
+    world.hosts.values_mut().for_each(|host| host.volume_groups.clear());
+    let config = volume("size = \"64MiB\"\n on_destroy = \"retain\"")
+        .replace("thin_pool = \"thin\" } }", "thin_pool = \"thin\" }, disks = [\"/dev/vdb\"] }");
+    let tf = Terraform::on(&world, &config);
+    tf.apply().good();
+    tf.destroy().good().says(&["Storage pool was left on the host", "/dev/vg0/r0_00000"]);
+    assert!(tf.on_host("h1", "r0").unwrap().backing.is_some());
+}
