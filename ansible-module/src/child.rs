@@ -91,22 +91,13 @@ struct Pipes {
 }
 
 impl Pipes {
-    /// Waits until there is output, or `process` (if given) has ended, or the time is over, and reads what there is.
-    /// Says whether there was any output, or the end of one.
-    fn wait(&mut self, process: Option<&OwnedFd>, patience: Duration) -> std::io::Result<bool> {
+    /// Waits for output, or the end of one, and reads what there is. Says whether there was any.
+    fn wait(&mut self, patience: Duration) -> std::io::Result<bool> {
         let pipes = [&self.stdout, &self.stderr];
-        let mut fds: Vec<PollFd<'_>> = Vec::new();
-        fds.extend(process.map(|process| PollFd::new(process, PollFlags::IN)));
-        fds.extend(
-            pipes.iter().filter_map(|pipe| pipe.file.as_ref()).map(|file| PollFd::new(file, PollFlags::IN)),
-        );
-        let patience = Timespec::try_from(patience).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-        match poll(&mut fds, Some(&patience)) {
-            // A signal for us: the caller looks at the clock and comes back.
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut ready = fds.iter().skip(usize::from(process.is_some())).map(|fd| !fd.revents().is_empty());
+        let files = pipes.iter().filter_map(|pipe| pipe.file.as_ref());
+        let mut fds: Vec<PollFd<'_>> = files.map(|file| PollFd::new(file, PollFlags::IN)).collect();
+        poll_for(&mut fds, patience)?;
+        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
         let mut is_ready = |pipe: &Pipe| pipe.file.is_some() && ready.next().unwrap_or(false);
         let (stdout, stderr) = (is_ready(&self.stdout), is_ready(&self.stderr));
         drop(fds);
@@ -117,6 +108,22 @@ impl Pipes {
             self.stderr.read();
         }
         Ok(stdout || stderr)
+    }
+
+    /// Reads what is there now. A grandchild that goes on for ever does not keep us.
+    fn drain(&mut self) -> std::io::Result<()> {
+        let started = Instant::now();
+        while self.wait(Duration::ZERO)? && started.elapsed() < DRAINING {}
+        Ok(())
+    }
+}
+
+fn poll_for(fds: &mut [PollFd<'_>], patience: Duration) -> std::io::Result<()> {
+    let patience = Timespec::try_from(patience).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+    match poll(fds, Some(&patience)) {
+        // A signal for us: the caller looks at the clock and comes back.
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -129,23 +136,21 @@ fn exit(status: ExitStatus) -> Exit {
 
 /// Between two looks at a child where the kernel cannot tell of its end (before Linux 5.3).
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
-/// Between two looks at the clock where it can.
-const BETWEEN_CLOCKS: Duration = Duration::from_secs(1);
-
-/// For how long output is read after the end: a grandchild may go on for ever.
+/// Between two looks at its output where it can. A pipe holds 64 KiB until then; being woken for each line that lvm
+/// writes would cost more than the line.
+const BETWEEN_READS: Duration = Duration::from_millis(10);
+/// For how long output is read at most in one go.
 const DRAINING: Duration = Duration::from_secs(2);
 
 fn wait(child: &mut Child, pipes: &mut Pipes, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
     let started = Instant::now();
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    let step = if process.is_some() { BETWEEN_CLOCKS } else { BETWEEN_LOOKS };
     loop {
         if let Some(status) = child.try_wait()? {
             // What it said is in the pipes by now. What a grandchild may still say (a helper that drbdadm left in the
             // background, say) is not waited for.
-            let ended = Instant::now();
-            while pipes.wait(None, Duration::ZERO)? && ended.elapsed() < DRAINING {}
+            pipes.drain()?;
             return Ok(Some(status));
         }
         let left = deadline.saturating_sub(started.elapsed());
@@ -158,7 +163,13 @@ fn wait(child: &mut Child, pipes: &mut Pipes, deadline: Duration) -> std::io::Re
             let _ = child.try_wait()?;
             return Ok(None);
         }
-        pipes.wait(process.as_ref(), left.min(step))?;
+        match &process {
+            Some(process) => {
+                poll_for(&mut [PollFd::new(process, PollFlags::IN)], left.min(BETWEEN_READS))?;
+                pipes.drain()?;
+            }
+            None => drop(pipes.wait(left.min(BETWEEN_LOOKS))?),
+        }
     }
 }
 
