@@ -16,6 +16,7 @@ use crate::step::Step;
 use crate::sync::{self, Decision};
 use crate::tools::drbdadm;
 use crate::tools::drbdsetup::ConnectionState;
+use crate::wait;
 use drbd_schemas::args::{InitialSyncArgs, Module, ResourceArgs, State};
 use drbd_schemas::facts::HostFacts;
 use drbd_schemas::reply::{self, Code, Diff, Reply};
@@ -202,6 +203,13 @@ fn converge(host: &impl Host, args: &ResourceArgs, mode: Mode, mut reply: Reply)
         return Ok(reply);
     }
     let (actions, failure) = apply::run(host, args.name.as_str(), &seen.plan);
+    if failure.is_none() && stand_alone(&seen.observed) {
+        wait::settle(host, args.name.as_str());
+        reply.warnings.push(
+            "a connection was StandAlone (split brain, or disconnected by hand) and was started again"
+                .to_owned(),
+        );
+    }
     reply.changed = actions.iter().any(|action| action.state == reply::ActionState::Done);
     reply.actions = actions;
     if let Some(error) = failure {
@@ -241,16 +249,15 @@ fn verify(
     }
 }
 
+fn stand_alone(observed: &Observed) -> bool {
+    let connections = observed.status.iter().flat_map(|status| &status.connections);
+    connections.into_iter().any(|connection| connection.connection_state == ConnectionState::StandAlone)
+}
+
 fn not_converged(mut reply: Reply, seen: &Seen, name: &str) -> Reply {
     reply.failed = true;
     let left: Vec<String> = seen.plan.steps.iter().map(|planned| planned.step.to_string()).collect();
-    let stand_alone = seen
-        .observed
-        .status
-        .iter()
-        .flat_map(|status| &status.connections)
-        .any(|connection| connection.connection_state == ConnectionState::StandAlone);
-    if stand_alone {
+    if stand_alone(&seen.observed) {
         reply.code = Code::SplitBrain;
         reply.msg = format!(
             "resource {name} was connected and is StandAlone again: the peer's data generation does not fit (split brain), or the peer refuses. No data was changed."

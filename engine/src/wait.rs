@@ -105,6 +105,24 @@ fn words(condition: Condition) -> &'static str {
     }
 }
 
+/// Waits until a connection that was StandAlone and was started again has settled: in split brain it is StandAlone again
+/// as soon as the two have shaken hands, and not a moment before. A peer that is away keeps it Connecting; that is
+/// waited for only so long. What cannot be looked at is for the caller to find out.
+pub(crate) fn settle(host: &impl Host, name: &str) {
+    const LOOKS: u32 = 30;
+    let settled =
+        |state: &ConnectionState| matches!(state, ConnectionState::Connected | ConnectionState::StandAlone);
+    for _ in 0..LOOKS {
+        let statuses =
+            observe::drbd(host).and_then(|drbd| observe::statuses(host, &drbd)).unwrap_or_default();
+        let own = statuses.into_iter().find(|status| status.name == name);
+        if own.is_none_or(|status| status.connections.iter().all(|c| settled(&c.connection_state))) {
+            return;
+        }
+        host.pause(Duration::from_millis(100));
+    }
+}
+
 fn stand_alone(status: &ResourceStatus) -> Option<String> {
     let found = status.connections.iter().find(|c| c.connection_state == ConnectionState::StandAlone)?;
     Some(found.name.clone().unwrap_or_else(|| "the peer".to_owned()))
