@@ -104,7 +104,8 @@ impl Way {
             .env("HOME", home)
             .env("ANSIBLE_CONFIG", config)
             .env("ANSIBLE_LIBRARY", &self.library)
-            .env("ANSIBLE_SSH_CONTROL_PATH_DIR", home.join("c"));
+            // One for each lab: a connection to the h1 of the last lab must not be taken for one to this.
+            .env("ANSIBLE_SSH_CONTROL_PATH_DIR", lab.dir().join("c"));
         support::run(&mut command)?.ok().map(drop)
     }
 }
