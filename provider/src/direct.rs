@@ -13,6 +13,8 @@ mod prepare;
 mod remove;
 mod reservations;
 mod sight;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -82,7 +82,8 @@ impl<'v> Decode<'v> for VolumeModel {
     }
 }
 
-fn replicas(r: &Reader<'_>) -> Result<Option<BTreeMap<NodeName, NodeId>>, Diagnostic> {
+/// Node-ids by node; none where the replicas are not known yet.
+pub(crate) fn replicas(r: &Reader<'_>) -> Result<Option<BTreeMap<NodeName, NodeId>>, Diagnostic> {
     let value = r.raw("replicas");
     if value.is_null() || !value.is_wholly_known() {
         return Ok(None);
@@ -99,6 +100,10 @@ fn replicas(r: &Reader<'_>) -> Result<Option<BTreeMap<NodeName, NodeId>>, Diagno
 fn timeouts(r: &Reader<'_>) -> Result<Timeouts, Diagnostic> {
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
     let mut timeouts = Timeouts { create: minutes(20), update: minutes(20), delete: minutes(10) };
+    // A plan can come before they are known; they concern the apply only.
+    if !r.raw("timeouts").is_wholly_known() {
+        return Ok(timeouts);
+    }
     if let Some(given) = r.nested("timeouts")? {
         let read = |name: &str, default: Duration| match given.opt_str(name)? {
             Some(text) => {

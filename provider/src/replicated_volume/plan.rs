@@ -2,12 +2,12 @@
 //! Plans of a volume: a pure function of configuration and state. No host is asked; what only hosts can tell (free numbers,
 //! the size that comes out) stays unknown until apply.
 
-use tfplugin::{Decode, Diagnostic, Diagnostics, Path, PlanAction, PlanRequest, Reader, Value};
+use tfplugin::{Decode, Diagnostic, Diagnostics, Path, PlanAction, PlanRequest, Value};
 
 use drbd_schemas::{ByteSize, Minor, Port};
 
 use super::declare::{self, Ids};
-use super::model::{VolumeModel, replicas_value};
+use super::model::{self, VolumeModel, replicas_value};
 use crate::resource_group::model::is_placeable;
 
 /// Completes a plan.
@@ -15,7 +15,7 @@ use crate::resource_group::model::is_placeable;
 /// # Errors
 /// A destroy or replacement of a protected volume, a shrink, another minor, replicas that cannot be placed, a declaration
 /// that is not allowed, an option that a node's DRBD does not have.
-pub(crate) fn plan(req: &PlanRequest) -> Result<Value, Diagnostics> {
+pub(crate) fn plan(req: PlanRequest) -> Result<Value, Diagnostics> {
     if req.action == PlanAction::Delete {
         return protected(&req.prior, "destroyed").map(|()| Value::Null);
     }
@@ -23,7 +23,7 @@ pub(crate) fn plan(req: &PlanRequest) -> Result<Value, Diagnostics> {
     if replaced {
         protected(&req.prior, "replaced")?;
     }
-    let mut plan = req.proposed.clone();
+    let mut plan = req.proposed;
     named(&mut plan);
     if req.action == PlanAction::Update {
         plan.set("drift", Value::List(Vec::new()));
@@ -108,7 +108,7 @@ fn replicas(plan: &mut Value, prior: &Value) -> Result<(), Diagnostics> {
         plan.set("replicas", value);
         return Ok(());
     }
-    let model = VolumeModel::decode(&without_unknown_timeouts(plan), &Path::root())?;
+    let model = VolumeModel::decode(plan, &Path::root())?;
     let held = if prior.is_null() { Ids::new() } else { held(prior)? };
     let ids = declare::place(&model, &held)?;
     // Numbers that are given out at apply only are never what is wrong with a declaration.
@@ -136,18 +136,9 @@ fn same_addresses(plan: &Value, prior: &Value) -> bool {
     planned.0.is_wholly_known() && planned == was
 }
 
-/// Limits concern the apply only.
-fn without_unknown_timeouts(plan: &Value) -> Value {
-    let mut plan = plan.clone();
-    if !plan.get("timeouts").is_wholly_known() {
-        plan.set("timeouts", Value::Null);
-    }
-    plan
-}
-
+/// The node-ids of the replicas of a stored volume.
 fn held(prior: &Value) -> Result<Ids, Diagnostic> {
-    let reader: Reader<'_> = prior.reader()?;
-    Ok(VolumeModel::decode(reader.value(), &Path::root())?.held())
+    Ok(model::replicas(&prior.reader()?)?.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -191,7 +182,7 @@ mod tests {
             Vec::new()
         };
         let prior = prior.clone();
-        plan(&PlanRequest {
+        plan(PlanRequest {
             action,
             config,
             prior,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use drbd_schemas::{Secret, VolumeNumber};
 use tfplugin::{
     ApplyResult, Context, CreateRequest, Decode, DeleteRequest, DeleteResult, Diagnostic, Diagnostics,
-    ImportResult, Path, PlanAction, PlanRequest, PlanResult, ReadRequest, ReadResult, Resource, Schema,
-    UpdateRequest, Value,
+    ImportResult, Path, PlanRequest, PlanResult, ReadRequest, ReadResult, Resource, Schema, UpdateRequest,
+    Value,
 };
 use tokio::time::Instant;
 
@@ -304,11 +304,7 @@ impl Resource for VolumeResource {
     }
 
     async fn plan(&self, req: PlanRequest, _ctx: &Context) -> PlanResult {
-        let planned = plan::plan(&req);
-        if req.action == PlanAction::Delete {
-            return planned.map_or_else(PlanResult::failed, PlanResult::ok);
-        }
-        planned.into()
+        plan::plan(req).into()
     }
 
     async fn create(&self, req: CreateRequest, ctx: &Context) -> ApplyResult {
