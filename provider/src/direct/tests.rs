@@ -235,12 +235,12 @@ async fn a_volume_leaves_all_hosts_or_none() {
     let r0 = volume(|_| ());
     engine.bring_up(&r0, Goal::Usable, run(&ctx)).await.unwrap();
     hosts.hosts.with(|world| {
-        world.hosts.get_mut("10.0.0.3").unwrap().resources.get_mut("r0").unwrap().primary = true
+        world.hosts.get_mut("10.0.0.3").unwrap().resources.get_mut("r0").unwrap().primary = true;
     });
     refused(engine.remove(&r0, Storage::Destroyed, run(&ctx)).await, "Primary on h3");
     assert_eq!(hosts.up("r0").len(), 3);
     hosts.hosts.with(|world| {
-        world.hosts.get_mut("10.0.0.3").unwrap().resources.get_mut("r0").unwrap().primary = false
+        world.hosts.get_mut("10.0.0.3").unwrap().resources.get_mut("r0").unwrap().primary = false;
     });
     // A refusal in the rehearsal stops it as well.
     hosts.refuse("10.0.0.2", Module::DrbdResource);
