@@ -109,10 +109,14 @@ fn words(condition: Condition) -> &'static str {
 /// as soon as the two have shaken hands, and not a moment before. A peer that is away keeps it Connecting; that is
 /// waited for only so long. What cannot be looked at is for the caller to find out.
 pub(crate) fn settle(host: &impl Host, name: &str) {
-    const LOOKS: u32 = 30;
-    let settled =
-        |state: &ConnectionState| matches!(state, ConnectionState::Connected | ConnectionState::StandAlone);
-    for _ in 0..LOOKS {
+    const LOOKS: u32 = 100;
+    const LOOKS_AT_CONNECTING: u32 = 30;
+    for look in 0..LOOKS {
+        let settled = |state: &ConnectionState| match state {
+            ConnectionState::Connected | ConnectionState::StandAlone => true,
+            ConnectionState::Connecting => look >= LOOKS_AT_CONNECTING,
+            _ => false,
+        };
         let statuses =
             observe::drbd(host).and_then(|drbd| observe::statuses(host, &drbd)).unwrap_or_default();
         let own = statuses.into_iter().find(|status| status.name == name);
