@@ -6,6 +6,7 @@ use crate::observe::{self, ObserveError};
 use crate::ops::{self, Op};
 use crate::plan::Plan;
 use crate::record::{self, Phase, Record, VolumeRecord};
+use crate::tools::drbdadm::DrbdFailure;
 use crate::tools::{blkid, drbdadm, mask_secrets};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::reply::{Action, ActionState};
@@ -90,15 +91,30 @@ fn tail(stderr: &str, stdout: &str) -> String {
     mask_secrets(&last.join("\n"))
 }
 
+/// How often a command is tried again that found its device held open for a moment: by `drbd_info`, udev or LVM, which
+/// look at new devices. It had not changed anything yet.
+const BUSY_TRIES: u32 = 10;
+
+fn run_command(host: &impl Host, cmd: &Cmd) -> Result<(), StepError> {
+    for attempt in 1.. {
+        let output = host.run(cmd)?;
+        if output.ok() {
+            break;
+        }
+        let busy = cmd.program == drbdadm::PROGRAM
+            && matches!(drbdadm::classify(&output), Some(DrbdFailure::DeviceBusy(_)));
+        if !busy || attempt == BUSY_TRIES {
+            return Err(StepError::Command { cmd: Box::new(cmd.clone()), output: Box::new(output) });
+        }
+        host.checkpoint()?;
+        host.pause(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
 fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
     match op {
-        Op::Run(cmd) => {
-            let output = host.run(cmd)?;
-            if output.ok() {
-                return Ok(());
-            }
-            Err(StepError::Command { cmd: Box::new(cmd.clone()), output: Box::new(output) })
-        }
+        Op::Run(cmd) => run_command(host, cmd),
         Op::Write { path, text, mode } => Ok(host.write(path, text, *mode)?),
         Op::Remove(path) => Ok(host.remove(path)?),
         Op::NoteCreating { volume, device, created_lv, created_blank } => {
