@@ -34,6 +34,8 @@ pub(crate) fn run(cmd: &Cmd) -> Result<Output, HostError> {
         return Err(HostError::NoProgram { program: cmd.program, looked_in: DIRECTORIES.join(", ") });
     };
     let os = |error: std::io::Error| HostError::Os { what: format!("run {cmd}"), reason: error.to_string() };
+    // No directory is set here (the program itself works in `/`): with one, the standard library would fork instead of
+    // calling posix_spawn, and copy this process for every command.
     let mut command = Command::new(path);
     command
         .args(&cmd.args)
@@ -41,7 +43,6 @@ pub(crate) fn run(cmd: &Cmd) -> Result<Output, HostError> {
         .env("PATH", DIRECTORIES.join(":"))
         .env("LC_ALL", "C")
         .envs(cmd.env.iter().map(|(name, value)| (*name, value)))
-        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -189,8 +190,8 @@ mod tests {
 
     #[test]
     fn standard_input_is_closed_and_there_is_no_terminal() {
-        let cmd = Cmd::new("bash", ["-c", "read line && echo got $line; tty; echo $LC_ALL; pwd"]);
-        assert_eq!(run(&cmd).unwrap().stdout, "not a tty\nC\n/\n");
+        let cmd = Cmd::new("bash", ["-c", "read line && echo got $line; tty; echo $LC_ALL"]);
+        assert_eq!(run(&cmd).unwrap().stdout, "not a tty\nC\n");
     }
 
     #[test]

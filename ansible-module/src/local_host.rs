@@ -18,7 +18,11 @@ pub(crate) struct LocalHost {
 }
 
 impl LocalHost {
+    /// From here on the process works in `/`: neither it nor a command that it runs keeps a file system of the caller
+    /// busy, and nothing depends on where it was called. What the caller named by relative paths is read before.
     pub(crate) fn new(stop: Stop) -> Self {
+        // It cannot fail for a directory that everybody may enter.
+        let _ = std::env::set_current_dir("/");
         Self { started: Instant::now(), stop }
     }
 }
@@ -148,6 +152,12 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn commands_run_in_the_root_directory() {
+        let host = LocalHost::new(Stop::catch().unwrap());
+        assert_eq!(host.run(&Cmd::new("bash", ["-c", "pwd"])).unwrap().stdout, "/\n");
     }
 
     #[test]
