@@ -152,7 +152,6 @@ fn options_change_without_a_disconnect_and_volumes_grow() {
     pools(&lab).unwrap();
     bring_up(&lab, &declared).unwrap();
     let file = make_file(&lab, 1);
-    let born = [generation(&lab, 1), generation(&lab, 2)];
 
     declared["net"] = json!({ "max_buffers": 8000, "ping_int": 7 });
     declared["disk"] = json!({ "c_plan_ahead": 0, "resync_rate": "50M" });
@@ -182,13 +181,6 @@ fn options_change_without_a_disconnect_and_volumes_grow() {
     assert_eq!(sizes(&lab, 1)[0], small[0]);
     assert!(sizes(&lab, 1)[1] > small[1]);
 
-    // The power fails in between: DRBD's metadata are where the end of the device was, a file system is at its start.
-    reboot(&lab, 1);
-    let resumed = call(&lab, 1, "drbd_resource", &declared).unwrap().ok();
-    assert_eq!(resumed.steps(), ["load_module done", "adjust done"]);
-    wait(&lab, "all_up_to_date").unwrap();
-    assert_eq!([generation(&lab, 1), generation(&lab, 2)], born);
-
     let grown = with(&declared, &json!({ "evidence": evidence(&lab).unwrap() }));
     let planned = call(&lab, 1, "drbd_resource", &with(&grown, &check())).unwrap().ok();
     let done = call(&lab, 1, "drbd_resource", &grown).unwrap().ok();
@@ -206,6 +198,19 @@ fn options_change_without_a_disconnect_and_volumes_grow() {
     let refused = call(&lab, 1, "drbd_resource", &declared).unwrap().refused("shrink");
     assert!(refused.msg().contains("shrinking would cut off data"), "{}", refused.msg());
     unchanged(&lab, 1, &before);
+
+    // The power fails between backing device and resource: DRBD's metadata are where the end of the device was, and a
+    // file system is at its start.
+    declared["volumes"]["0"]["size"] = json!("96MiB");
+    let born = [generation(&lab, 1), generation(&lab, 2)];
+    assert_eq!(call(&lab, 1, "drbd_resource", &declared).unwrap().ok().steps(), ["extend_lv done"]);
+    reboot(&lab, 1);
+    lab.sh(1, "blkid -p /dev/vg0/r0_00000 | grep -q ext4").unwrap();
+    let resumed = call(&lab, 1, "drbd_resource", &declared).unwrap().ok();
+    assert_eq!(resumed.steps(), ["load_module done", "adjust done"]);
+    wait(&lab, "all_up_to_date").unwrap();
+    assert_eq!([generation(&lab, 1), generation(&lab, 2)], born);
+    assert_eq!(read_file(&lab, 1), file);
 }
 
 #[test]
