@@ -15,8 +15,8 @@ pub struct CodecError {
 }
 
 impl CodecError {
-    pub(crate) fn new(path: &Path, message: impl Into<String>) -> Self {
-        CodecError { path: path.clone(), message: message.into() }
+    pub(crate) fn new(path: impl Into<Path>, message: impl Into<String>) -> Self {
+        CodecError { path: path.into(), message: message.into() }
     }
 }
 

@@ -7,12 +7,16 @@ use std::collections::BTreeMap;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use super::{CodecError, Path, Type, TypedValue, Value, sorted};
+use super::{CodecError, Path, Place, Type, TypedValue, Value, sorted};
 
 /// The value in the form of `ty`; every deviation that loses something is added to `problems`.
 ///
 /// Lists stand in for sets and the reverse, objects for maps and the reverse: nothing is lost by that.
 pub(crate) fn conform(ty: &Type, value: Value, path: &Path, problems: &mut Vec<CodecError>) -> Value {
+    conform_at(ty, value, &Place::Start(path), problems)
+}
+
+fn conform_at(ty: &Type, value: Value, path: &Place<'_>, problems: &mut Vec<CodecError>) -> Value {
     match (ty, value) {
         (_, Value::Null) => Value::Null,
         (_, Value::Unknown(refinements)) => Value::Unknown(refinements),
@@ -20,12 +24,19 @@ pub(crate) fn conform(ty: &Type, value: Value, path: &Path, problems: &mut Vec<C
         (Type::Bool, Value::Bool(truth)) => Value::Bool(truth),
         (Type::Number, Value::Number(number)) => Value::Number(number),
         (Type::List(of), Value::List(elements) | Value::Set(elements)) => Value::List(
-            elements.into_iter().enumerate().map(|(i, e)| conform(of, e, &path.index(i), problems)).collect(),
+            elements
+                .into_iter()
+                .enumerate()
+                .map(|(i, e)| conform_at(of, e, &path.index(i), problems))
+                .collect(),
         ),
         (Type::Set(of), Value::List(elements) | Value::Set(elements)) => {
             let element_path = path.set_element();
             Value::Set(sorted(
-                elements.into_iter().map(|element| conform(of, element, &element_path, problems)).collect(),
+                elements
+                    .into_iter()
+                    .map(|element| conform_at(of, element, &element_path, problems))
+                    .collect(),
             ))
         }
         (Type::Tuple(types), Value::List(elements)) if types.len() == elements.len() => Value::List(
@@ -33,12 +44,12 @@ pub(crate) fn conform(ty: &Type, value: Value, path: &Path, problems: &mut Vec<C
                 .iter()
                 .zip(elements)
                 .enumerate()
-                .map(|(i, (ty, element))| conform(ty, element, &path.index(i), problems))
+                .map(|(i, (ty, element))| conform_at(ty, element, &path.index(i), problems))
                 .collect(),
         ),
         (Type::Map(of), Value::Map(entries) | Value::Object(entries)) => {
             let entries = entries.into_iter().map(|(key, entry)| {
-                let entry = conform(of, entry, &path.key(&key), problems);
+                let entry = conform_at(of, entry, &path.key(&key), problems);
                 (normalised(key), entry)
             });
             Value::Map(entries.collect())
@@ -47,7 +58,7 @@ pub(crate) fn conform(ty: &Type, value: Value, path: &Path, problems: &mut Vec<C
             Value::Object(conform_members(types, members, path, problems))
         }
         (Type::Dynamic, Value::Dynamic(typed)) => {
-            let value = conform(&typed.ty, typed.value, path, problems);
+            let value = conform_at(&typed.ty, typed.value, path, problems);
             Value::Dynamic(Box::new(TypedValue { ty: typed.ty, value }))
         }
         (ty, value) => {
@@ -61,14 +72,14 @@ pub(crate) fn conform(ty: &Type, value: Value, path: &Path, problems: &mut Vec<C
 fn conform_members(
     types: &BTreeMap<String, Type>,
     mut members: BTreeMap<String, Value>,
-    path: &Path,
+    path: &Place<'_>,
     problems: &mut Vec<CodecError>,
 ) -> BTreeMap<String, Value> {
     let mut conformed = BTreeMap::new();
     for (name, ty) in types {
         let place = path.attribute(name);
         let member = match members.remove(name) {
-            Some(member) => conform(ty, member, &place, problems),
+            Some(member) => conform_at(ty, member, &place, problems),
             None => {
                 problems.push(CodecError::new(&place, "the attribute is missing"));
                 Value::Null

@@ -76,6 +76,63 @@ impl FromIterator<Step> for Path {
     }
 }
 
+/// A place inside a value while it is walked, made of what the walk has at hand: only a walk that finds something wrong
+/// pays for a [`Path`].
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// Where the walk began.
+    Start(&'a Path),
+    /// One step from another place.
+    Below(&'a Place<'a>, Toward<'a>),
+}
+
+/// A [`Step`] that owns nothing.
+#[derive(Clone, Copy)]
+pub(crate) enum Toward<'a> {
+    Attribute(&'a str),
+    Key(&'a str),
+    Index(usize),
+    SetElement,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn attribute(&'a self, name: &'a str) -> Place<'a> {
+        Place::Below(self, Toward::Attribute(name))
+    }
+
+    pub(crate) fn index(&'a self, index: usize) -> Place<'a> {
+        Place::Below(self, Toward::Index(index))
+    }
+
+    pub(crate) fn key(&'a self, key: &'a str) -> Place<'a> {
+        Place::Below(self, Toward::Key(key))
+    }
+
+    pub(crate) fn set_element(&'a self) -> Place<'a> {
+        Place::Below(self, Toward::SetElement)
+    }
+}
+
+impl From<&Place<'_>> for Path {
+    fn from(place: &Place<'_>) -> Path {
+        match place {
+            Place::Start(path) => (*path).clone(),
+            Place::Below(above, toward) => Path::from(*above).step(match toward {
+                Toward::Attribute(name) => Step::Attribute((*name).to_owned()),
+                Toward::Key(key) => Step::Key((*key).to_owned()),
+                Toward::Index(index) => Step::Index(*index),
+                Toward::SetElement => Step::SetElement,
+            }),
+        }
+    }
+}
+
+impl From<&Path> for Path {
+    fn from(path: &Path) -> Path {
+        path.clone()
+    }
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, step) in self.steps.iter().enumerate() {
@@ -101,5 +158,16 @@ mod tests {
         assert_eq!(path.to_string(), r#"disks[0].labels["zo\"ne"]"#);
         assert_eq!(Path::of("tags").set_element().attribute("name").to_string(), "tags[*].name");
         assert_eq!(Path::root().to_string(), "");
+    }
+
+    #[test]
+    fn a_place_is_the_path_to_it() {
+        let start = Path::of("disks");
+        let disks = Place::Start(&start);
+        let first = disks.index(0);
+        let tags = first.key("tags");
+        let path = Path::of("disks").index(0).key("tags").set_element();
+        assert_eq!(Path::from(&tags.set_element()), path);
+        assert_eq!(Path::from(&disks.attribute("size")), Path::of("disks").attribute("size"));
     }
 }

@@ -9,7 +9,7 @@ use rmp::Marker;
 use super::{
     KEY_LENGTH_MAX, KEY_LENGTH_MIN, KEY_NULLNESS, KEY_NUMBER_MAX, KEY_NUMBER_MIN, KEY_PREFIX, REFINED_UNKNOWN,
 };
-use crate::value::{Bounds, CodecError, Number, Path, Refinements, Type, TypedValue, Value, sorted};
+use crate::value::{Bounds, CodecError, Number, Path, Place, Refinements, Type, TypedValue, Value, sorted};
 
 /// Dynamic values inside dynamic values, at most.
 const DYNAMIC_DEPTH_MAX: usize = 32;
@@ -17,11 +17,11 @@ const DYNAMIC_DEPTH_MAX: usize = 32;
 /// Decodes one value of type `ty` that takes up all of `bytes`.
 pub(crate) fn decode(ty: &Type, bytes: &[u8]) -> Result<Value, CodecError> {
     let mut input = Input { rest: bytes, dynamic_depth: 0 };
-    let value = input.value(ty, &Path::root())?;
+    let value = input.value(ty, &Place::Start(&Path::root()))?;
     if input.rest.is_empty() {
         return Ok(value);
     }
-    Err(CodecError::new(&Path::root(), format!("{} bytes follow the value", input.rest.len())))
+    Err(CodecError::new(Path::root(), format!("{} bytes follow the value", input.rest.len())))
 }
 
 /// A scalar as it stands in the bytes.
@@ -137,7 +137,7 @@ impl<'b> Input<'b> {
         })
     }
 
-    fn value(&mut self, ty: &Type, path: &Path) -> Result<Value, CodecError> {
+    fn value(&mut self, ty: &Type, path: &Place<'_>) -> Result<Value, CodecError> {
         let scalar = self.scalar().ok_or_else(|| truncated(path))?;
         match (ty, scalar) {
             (_, Scalar::Null) => Ok(Value::Null),
@@ -165,12 +165,12 @@ impl<'b> Input<'b> {
         }
     }
 
-    fn elements<'t>(
+    fn elements<'t, 'p>(
         &mut self,
         count: usize,
-        path: &Path,
+        path: &Place<'_>,
         type_at: impl Fn(usize) -> &'t Type,
-        place: impl Fn(usize) -> Path,
+        place: impl Fn(usize) -> Place<'p>,
     ) -> Result<Vec<Value>, CodecError> {
         // Each element takes at least one byte.
         if count > self.rest.len() {
@@ -179,7 +179,7 @@ impl<'b> Input<'b> {
         (0..count).map(|index| self.value(type_at(index), &place(index))).collect()
     }
 
-    fn key(&mut self, path: &Path) -> Result<String, CodecError> {
+    fn key(&mut self, path: &Place<'_>) -> Result<String, CodecError> {
         match self.scalar() {
             Some(Scalar::Text(text)) => utf8(text, path).map(str::to_owned),
             Some(other) => {
@@ -193,7 +193,7 @@ impl<'b> Input<'b> {
         &mut self,
         of: &Type,
         count: usize,
-        path: &Path,
+        path: &Place<'_>,
     ) -> Result<BTreeMap<String, Value>, CodecError> {
         let mut entries = BTreeMap::new();
         for _ in 0..count {
@@ -208,7 +208,7 @@ impl<'b> Input<'b> {
         &mut self,
         types: &BTreeMap<String, Type>,
         count: usize,
-        path: &Path,
+        path: &Place<'_>,
     ) -> Result<BTreeMap<String, Value>, CodecError> {
         let mut members = BTreeMap::new();
         for _ in 0..count {
@@ -228,7 +228,7 @@ impl<'b> Input<'b> {
         }
     }
 
-    fn typed(&mut self, path: &Path) -> Result<Value, CodecError> {
+    fn typed(&mut self, path: &Place<'_>) -> Result<Value, CodecError> {
         if self.dynamic_depth >= DYNAMIC_DEPTH_MAX {
             return Err(CodecError::new(path, "values of dynamic type are nested too deeply"));
         }
@@ -245,15 +245,15 @@ impl<'b> Input<'b> {
     }
 }
 
-fn truncated(path: &Path) -> CodecError {
+fn truncated(path: &Place<'_>) -> CodecError {
     CodecError::new(path, "the encoding ends too early or has an invalid marker")
 }
 
-fn utf8<'b>(text: &'b [u8], path: &Path) -> Result<&'b str, CodecError> {
+fn utf8<'b>(text: &'b [u8], path: &Place<'_>) -> Result<&'b str, CodecError> {
     std::str::from_utf8(text).map_err(|error| CodecError::new(path, format!("text is not UTF-8: {error}")))
 }
 
-fn number(scalar: &Scalar<'_>, path: &Path) -> Result<Number, CodecError> {
+fn number(scalar: &Scalar<'_>, path: &Place<'_>) -> Result<Number, CodecError> {
     let parsed = match scalar {
         Scalar::Int(value) => Some(Number::from(*value)),
         Scalar::Uint(value) => Some(Number::from(*value)),
@@ -294,7 +294,7 @@ fn read_refinements(input: &mut Input<'_>) -> Option<Refinements> {
 }
 
 fn number_bound(input: &mut Input<'_>) -> Option<(Number, bool)> {
-    let limit = number(&input.scalar()?, &Path::root()).ok()?;
+    let limit = number(&input.scalar()?, &Place::Start(&Path::root())).ok()?;
     match input.scalar()? {
         Scalar::Bool(itself) => Some((limit, itself)),
         _ => None,

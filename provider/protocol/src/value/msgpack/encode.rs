@@ -8,12 +8,12 @@ use rmp::encode as write;
 use super::{
     KEY_LENGTH_MAX, KEY_LENGTH_MIN, KEY_NULLNESS, KEY_NUMBER_MAX, KEY_NUMBER_MIN, KEY_PREFIX, REFINED_UNKNOWN,
 };
-use crate::value::{Bounds, CodecError, Number, Path, Refinements, Type, Value, sorted_refs};
+use crate::value::{Bounds, CodecError, Number, Path, Place, Refinements, Type, Value, sorted_refs};
 
 /// Encodes `value` as a value of type `ty`.
 pub(crate) fn encode(ty: &Type, value: &Value) -> Result<Vec<u8>, CodecError> {
     let mut out = Output { bytes: Vec::new() };
-    out.value(ty, value, &Path::root())?;
+    out.value(ty, value, &Place::Start(&Path::root()))?;
     Ok(out.bytes)
 }
 
@@ -22,12 +22,12 @@ struct Output {
 }
 
 /// Writing to memory fails only for lengths beyond 32 bits.
-fn too_long(path: &Path) -> CodecError {
+fn too_long(path: &Place<'_>) -> CodecError {
     CodecError::new(path, "the value is too long for the protocol (4 GiB)")
 }
 
 impl Output {
-    fn value(&mut self, ty: &Type, value: &Value, path: &Path) -> Result<(), CodecError> {
+    fn value(&mut self, ty: &Type, value: &Value, path: &Place<'_>) -> Result<(), CodecError> {
         match (ty, value) {
             (_, Value::Null) => write::write_nil(&mut self.bytes).map_err(|_| too_long(path)),
             (_, Value::Unknown(refinements)) => self.unknown(ty, refinements, path),
@@ -77,7 +77,7 @@ impl Output {
         &mut self,
         types: &BTreeMap<String, Type>,
         members: &BTreeMap<String, Value>,
-        path: &Path,
+        path: &Place<'_>,
     ) -> Result<(), CodecError> {
         if let Some(extra) = members.keys().find(|name| !types.contains_key(*name)) {
             return Err(CodecError::new(
@@ -96,17 +96,17 @@ impl Output {
         Ok(())
     }
 
-    fn array_head(&mut self, length: usize, path: &Path) -> Result<(), CodecError> {
+    fn array_head(&mut self, length: usize, path: &Place<'_>) -> Result<(), CodecError> {
         let length = u32::try_from(length).map_err(|_| too_long(path))?;
         write::write_array_len(&mut self.bytes, length).map(|_| ()).map_err(|_| too_long(path))
     }
 
-    fn map_head(&mut self, length: usize, path: &Path) -> Result<(), CodecError> {
+    fn map_head(&mut self, length: usize, path: &Place<'_>) -> Result<(), CodecError> {
         let length = u32::try_from(length).map_err(|_| too_long(path))?;
         write::write_map_len(&mut self.bytes, length).map(|_| ()).map_err(|_| too_long(path))
     }
 
-    fn text(&mut self, text: &str, path: &Path) -> Result<(), CodecError> {
+    fn text(&mut self, text: &str, path: &Place<'_>) -> Result<(), CodecError> {
         if u32::try_from(text.len()).is_err() {
             return Err(too_long(path));
         }
@@ -116,11 +116,11 @@ impl Output {
     /// Always as text, although integers and floats are allowed. Core keeps the precision of the form a number came
     /// in, and `terraform plan -refresh-only -detailed-exitcode` reports a change where a number that came as an
     /// integer meets the same one from the state file. Text has the precision of the state file.
-    fn number(&mut self, number: &Number, path: &Path) -> Result<(), CodecError> {
+    fn number(&mut self, number: &Number, path: &Place<'_>) -> Result<(), CodecError> {
         self.text(&number.to_string(), path)
     }
 
-    fn unknown(&mut self, ty: &Type, refinements: &Refinements, path: &Path) -> Result<(), CodecError> {
+    fn unknown(&mut self, ty: &Type, refinements: &Refinements, path: &Place<'_>) -> Result<(), CodecError> {
         let mut payload = Output { bytes: Vec::new() };
         let count = payload.refinements(ty, refinements, path)?;
         if count == 0 {
@@ -142,7 +142,7 @@ impl Output {
         &mut self,
         ty: &Type,
         refinements: &Refinements,
-        path: &Path,
+        path: &Place<'_>,
     ) -> Result<usize, CodecError> {
         if *ty == Type::Dynamic {
             return Ok(0);
@@ -167,7 +167,7 @@ impl Output {
         Ok(count)
     }
 
-    fn number_bounds(&mut self, bounds: &Bounds, path: &Path) -> Result<usize, CodecError> {
+    fn number_bounds(&mut self, bounds: &Bounds, path: &Place<'_>) -> Result<usize, CodecError> {
         let mut count = 0;
         for (key, bound) in [(KEY_NUMBER_MIN, &bounds.number_min), (KEY_NUMBER_MAX, &bounds.number_max)] {
             let Some((number, itself)) = bound else { continue };
@@ -180,7 +180,7 @@ impl Output {
         Ok(count)
     }
 
-    fn length_bounds(&mut self, bounds: &Bounds, path: &Path) -> Result<usize, CodecError> {
+    fn length_bounds(&mut self, bounds: &Bounds, path: &Place<'_>) -> Result<usize, CodecError> {
         let mut count = 0;
         for (key, bound) in [(KEY_LENGTH_MIN, bounds.length_min), (KEY_LENGTH_MAX, bounds.length_max)] {
             let Some(length) = bound else { continue };
@@ -191,7 +191,7 @@ impl Output {
         Ok(count)
     }
 
-    fn key(&mut self, key: u64, path: &Path) -> Result<(), CodecError> {
+    fn key(&mut self, key: u64, path: &Place<'_>) -> Result<(), CodecError> {
         write::write_uint(&mut self.bytes, key).map(|_| ()).map_err(|_| too_long(path))
     }
 }
