@@ -138,7 +138,7 @@ impl Simulation {
         file.read_to_string(&mut text).map_err(broken)?;
         let mut world: World = serde_json::from_str(&text).map_err(|error| broken(error.into()))?;
         let reply = world.run(host, request);
-        let text = serde_json::to_string_pretty(&world).map_err(|error| broken(error.into()))?;
+        let text = serde_json::to_string(&world).map_err(|error| broken(error.into()))?;
         file.rewind()
             .and_then(|()| file.set_len(0))
             .and_then(|()| file.write_all(text.as_bytes()))
