@@ -91,9 +91,11 @@ fn tail(stderr: &str, stdout: &str) -> String {
     mask_secrets(&last.join("\n"))
 }
 
-/// How often a command is tried again that found its device held open for a moment: by `drbd_info`, udev or LVM, which
-/// look at new devices. It had not changed anything yet.
+/// How often a command is tried again that found its device held open for a moment (by `drbd_info`, udev or LVM, which
+/// look at new devices), or DRBD between two states. It had not changed anything yet.
 const BUSY_TRIES: u32 = 10;
+/// "In transient state, retry after next state change" (seen on 8.4, `down` during a handshake).
+const TRANSIENT: i32 = -18;
 
 fn run_command(host: &impl Host, cmd: &Cmd) -> Result<(), StepError> {
     for attempt in 1.. {
@@ -101,9 +103,12 @@ fn run_command(host: &impl Host, cmd: &Cmd) -> Result<(), StepError> {
         if output.ok() {
             break;
         }
-        let busy = cmd.program == drbdadm::PROGRAM
-            && matches!(drbdadm::classify(&output), Some(DrbdFailure::DeviceBusy(_)));
-        if !busy || attempt == BUSY_TRIES {
+        let passing = cmd.program == drbdadm::PROGRAM
+            && matches!(
+                drbdadm::classify(&output),
+                Some(DrbdFailure::DeviceBusy(_) | DrbdFailure::StateChangeRefused { number: TRANSIENT, .. })
+            );
+        if !passing || attempt == BUSY_TRIES {
             return Err(StepError::Command { cmd: Box::new(cmd.clone()), output: Box::new(output) });
         }
         host.checkpoint()?;
