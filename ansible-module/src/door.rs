@@ -2,7 +2,8 @@
 //! Reads the call, runs it, writes the answer. Whatever happens, a module call ends with exactly one JSON object on
 //! standard output and nothing on standard error: Ansible merges the two when it has given us a terminal.
 
-use crate::call::{self, Call};
+use crate::call::{self, Call, CallError};
+use crate::handshake::Launcher;
 use crate::hidden;
 use crate::local_host::LocalHost;
 use crate::lock::{self, Held, LockError};
@@ -25,7 +26,7 @@ use std::time::Duration;
 /// What the command line asks for.
 enum Request {
     /// A module, its input from a file or standard input (`-`).
-    Module { named: Option<Module>, input: OsString },
+    Module { named: Option<Module>, input: OsString, launcher: Launcher },
     /// Something for a person.
     Person(person::Wish),
 }
@@ -36,7 +37,7 @@ pub(crate) fn run() -> ExitCode {
     let named = argv0.to_str().and_then(call::module_of_program);
     match parse(named, args.collect()) {
         Ok(Request::Person(wish)) => person::serve(wish),
-        Ok(Request::Module { named, input }) => answer(module(named, &input)),
+        Ok(Request::Module { named, input, launcher }) => answer(module(named, &input, &launcher)),
         Err(error) => {
             // A person's mistake on the command line: the one case that is not a module call.
             let _ = writeln!(std::io::stderr(), "drbd-host: {error}\n\n{}", person::USAGE);
@@ -46,10 +47,10 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn parse(named: Option<Module>, args: Vec<OsString>) -> Result<Request, lexopt::Error> {
-    use lexopt::prelude::{Long, Short, Value as Word};
+    use lexopt::prelude::{Long, Short, Value as Word, ValueExt as _};
     let mut parser = lexopt::Parser::from_args(args);
     let mut words: Vec<OsString> = Vec::new();
-    let mut json = false;
+    let (mut json, mut launcher) = (false, Launcher::default());
     while let Some(arg) = parser.next()? {
         match arg {
             Long("version") | Short('V') => return Ok(Request::Person(person::Wish::Version)),
@@ -59,6 +60,8 @@ fn parse(named: Option<Module>, args: Vec<OsString>) -> Result<Request, lexopt::
                 return Ok(Request::Person(person::Wish::Schema(of.and_then(|of| of.into_string().ok()))));
             }
             Long("json") => json = true,
+            Long("protocol") => launcher.protocol = Some(parser.value()?.parse()?),
+            Long("collection") => launcher.collection = Some(parser.value()?.string()?),
             Word(word) => words.push(word),
             other => return Err(other.unexpected()),
         }
@@ -70,6 +73,7 @@ fn parse(named: Option<Module>, args: Vec<OsString>) -> Result<Request, lexopt::
         return Ok(Request::Module {
             named: Some(module),
             input: words.next().unwrap_or_else(|| "-".into()),
+            launcher,
         });
     }
     match (verb, named) {
@@ -77,7 +81,7 @@ fn parse(named: Option<Module>, args: Vec<OsString>) -> Result<Request, lexopt::
         ("status", None) => Ok(Request::Person(person::Wish::Status)),
         ("plan", None) => Ok(Request::Person(person::Wish::Plan(words.next().unwrap_or_else(|| "-".into())))),
         ("", None) => Ok(Request::Person(person::Wish::Help)),
-        _ => Ok(Request::Module { named, input: first.unwrap_or_else(|| "-".into()) }),
+        _ => Ok(Request::Module { named, input: first.unwrap_or_else(|| "-".into()), launcher }),
     }
 }
 
@@ -109,7 +113,12 @@ impl From<Reply> for Answer {
     }
 }
 
-fn module(named: Option<Module>, input: &OsString) -> Answer {
+fn module(named: Option<Module>, input: &OsString, launcher: &Launcher) -> Answer {
+    if let Some(mismatch) = launcher.mismatch() {
+        let mut reply = early_failure(named, Code::Environment, mismatch.message);
+        reply.next_steps = vec![mismatch.next_step];
+        return reply.into();
+    }
     let text = match read_input(input) {
         Ok(text) => text,
         Err(error) => {
@@ -121,7 +130,7 @@ fn module(named: Option<Module>, input: &OsString) -> Answer {
     let secrets = hidden::secrets_in(&text);
     // The hook keeps the panic off standard error; what it says goes into the answer.
     panic::set_hook(Box::new(|_| {}));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| call_module(named, &text)));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| call_module(named, &text, launcher)));
     let answer = outcome.unwrap_or_else(|payload| {
         let words = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let words = words.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -149,11 +158,14 @@ fn early_failure(named: Option<Module>, code: Code, message: String) -> Reply {
     }
 }
 
-fn call_module(named: Option<Module>, text: &str) -> Answer {
+fn call_module(named: Option<Module>, text: &str, launcher: &Launcher) -> Answer {
     let call = match call::read(text, named) {
         Ok(call) => call,
         Err(error) => {
-            return early_failure(named, Code::Invalid, format!("{error}; nothing was done.")).into();
+            let mut reply = early_failure(named, Code::Invalid, format!("{error}; nothing was done."));
+            let unknown = matches!(error, CallError::UnknownModule { .. });
+            reply.next_steps = launcher.unknown_module().filter(|_| unknown).into_iter().collect();
+            return reply.into();
         }
     };
     let invocation = call.wants_invocation.then(|| hidden::invocation(&call.arguments));
@@ -259,7 +271,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("args");
         std::fs::write(&path, input).unwrap();
-        serde_json::from_str(&text_of(module(None, &path.into_os_string()))).unwrap()
+        serde_json::from_str(&text_of(module(None, &path.into_os_string(), &Launcher::default()))).unwrap()
     }
 
     #[test]

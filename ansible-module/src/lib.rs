@@ -6,6 +6,7 @@
 //! by `_ansible_module_name`, else by the name the program was called by, else by a subcommand.
 //!
 //! * [`door`] reads the call and writes the answer,
+//! * [`handshake`] asks whether the collection's launcher fits,
 //! * [`call`] finds the module and its arguments,
 //! * [`wording`] says what is wrong with them in Ansible's words,
 //! * [`hidden`] keeps secrets out of the answer,
@@ -18,12 +19,15 @@ mod block;
 mod call;
 mod child;
 mod door;
+mod handshake;
 mod hidden;
 mod local_host;
 mod lock;
 mod person;
 mod stop;
 mod wording;
+
+pub use handshake::PROTOCOL;
 
 /// Runs the program and returns its exit code: 0, or 1 with a failure in the answer.
 pub fn main() -> std::process::ExitCode {

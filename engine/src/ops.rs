@@ -4,7 +4,7 @@
 
 use crate::host::Cmd;
 use crate::record::LV_TAG;
-use crate::step::{CreateLv, CreateMetadata, Step};
+use crate::step::{CreateLv, CreateMetadata, PoolDisk, Step};
 use crate::tools::drbdadm::Overwrite;
 use crate::tools::{drbdadm, drbdsetup, lvm, modinfo, wipefs};
 use drbd_schemas::VolumeNumber;
@@ -107,14 +107,25 @@ pub fn of(step: &Step) -> Vec<Op> {
             vec![Op::NotePromotion(true), run(promote.clone()), run(demote.clone()), Op::NotePromotion(false)]
         }
         Step::GiveRoleBack { demote } => vec![run(demote.clone()), Op::NotePromotion(false)],
-        Step::CreatePv { disk, filter } => vec![run(lvm::create_physical_volume(filter, disk))],
-        Step::CreateVg { name, disks, filter } => vec![run(lvm::create_volume_group(filter, name, disks))],
-        Step::ExtendVg { name, disk, filter } => vec![run(lvm::extend_volume_group(filter, name, disk))],
+        // The note comes first: after a cut, the next run knows whose label it finds.
+        Step::CreatePv { disk, filter } => {
+            vec![note_free(disk), run(lvm::create_physical_volume(filter, &disk.path))]
+        }
+        Step::CreateVg { name, disks, filter } => {
+            let paths: Vec<String> = disks.iter().map(|disk| disk.path.clone()).collect();
+            let mut ops = vec![run(lvm::create_volume_group(filter, name, &paths))];
+            ops.extend(disks.iter().map(forget_free));
+            ops
+        }
+        Step::ExtendVg { name, disk, filter } => {
+            vec![run(lvm::extend_volume_group(filter, name, &disk.path)), forget_free(disk)]
+        }
         Step::CreateThinPool { volume_group, name, filter } => {
             vec![run(lvm::create_thin_pool(filter, volume_group, name))]
         }
         Step::RemoveVg { name, filter } => vec![run(lvm::remove_volume_group(filter, name))],
-        Step::RemovePv { disk, filter } => vec![run(lvm::remove_physical_volume(filter, disk))],
+        Step::ReleaseDisk { disk } => vec![note_free(disk)],
+        Step::ForgetDisk { disk } => vec![forget_free(disk)],
     }
 }
 
@@ -123,6 +134,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn run(cmd: Cmd) -> Op {
     Op::Run(cmd.within(PATIENCE))
+}
+
+fn note_free(disk: &PoolDisk) -> Op {
+    Op::Write { path: disk.note.path(), text: disk.note.render(), mode: 0o600 }
+}
+
+fn forget_free(disk: &PoolDisk) -> Op {
+    Op::Remove(disk.note.path())
 }
 
 fn create_lv(lv: &CreateLv) -> Vec<Op> {

@@ -6,6 +6,7 @@
 //! (growing), [`remove`] (the ways out). Check mode, `terraform plan`, diff output and the real run print this value.
 
 pub mod metadata;
+pub mod parts;
 pub mod preflight;
 pub mod remove;
 pub mod running;

@@ -10,9 +10,10 @@ use crate::host::{BlockDevice, Host};
 use crate::observe;
 use crate::observed::Content;
 use crate::plan::Plan;
+use crate::record::DiskNote;
 use crate::refusal::Refusal;
 use crate::run::{Mode, RunError, blank_reply, commands_diff, failed};
-use crate::step::{Planned, Step};
+use crate::step::{Planned, PoolDisk, Step};
 use crate::tools::Family;
 use crate::tools::lvm::{Filter, LogicalVolume, LvmReport};
 use drbd_schemas::VolumeNumber;
@@ -32,6 +33,16 @@ pub struct Disk {
     pub content: Content,
     /// Who uses it.
     pub in_use: Option<String>,
+    /// This host noted that nothing behind the disk's label counts.
+    pub noted_free: bool,
+}
+
+impl Disk {
+    /// The disk as steps name it.
+    fn named(&self) -> PoolDisk {
+        let identity = self.block.as_ref().map(|block| block.identity(&self.path)).unwrap_or_default();
+        PoolDisk { path: self.path.clone(), note: DiskNote { identity } }
+    }
 }
 
 /// What was observed for a storage pool.
@@ -138,7 +149,11 @@ fn observe(host: &impl Host, args: &StoragePoolArgs, filter: &Filter) -> Result<
             (None, ..) => Content::NoDevice,
             _ => Content::Unreadable("it is in use".to_owned()),
         };
-        disks.push(Disk { path, block, pv: pv.map(|(_, pv)| pv.vg.clone()), content, in_use });
+        let pv = pv.map(|(_, pv)| pv.vg.clone());
+        let mut disk = Disk { path, block, pv, content, in_use, noted_free: false };
+        let note = disk.named().note;
+        disk.noted_free = host.read(&note.path())?.is_some_and(|text| note.is(&text));
+        disks.push(disk);
     }
     Ok(ObservedPool { node: host.node_name()?, lvm, disks, pv_names })
 }
@@ -171,20 +186,25 @@ fn present(
     let mut new_disks = Vec::new();
     for disk in &observed.disks {
         match &disk.pv {
-            Some(Some(vg)) if vg == group => {}
+            Some(Some(vg)) if vg == group => {
+                if disk.noted_free {
+                    let step = Step::ForgetDisk { disk: disk.named() };
+                    plan.steps.push(Planned::new(step, "it belongs to the group"));
+                }
+            }
             Some(Some(vg)) => {
                 let message =
                     format!("{} on {} belongs to volume group {vg}, not {group}.", disk.path, observed.node);
                 return Err(Refusal::new(Code::ForeignData, message)
                     .next("Name another disk, or free this one with vgreduce."));
             }
-            // A label without a group holds nothing: a run was cut between the two steps.
-            Some(None) => new_disks.push(disk.path.clone()),
-            None => {
+            // A run was cut between the label and the group, or the disk was given back.
+            Some(None) if disk.noted_free => new_disks.push(disk.named()),
+            Some(None) | None => {
                 prepare(disk, observed, consent, &mut plan)?;
-                let step = Step::CreatePv { disk: disk.path.clone(), filter: filter.clone() };
+                let step = Step::CreatePv { disk: disk.named(), filter: filter.clone() };
                 plan.steps.push(Planned::new(step, "the disk is blank"));
-                new_disks.push(disk.path.clone());
+                new_disks.push(disk.named());
             }
         }
     }
@@ -251,6 +271,8 @@ fn prepare(disk: &Disk, observed: &ObservedPool, consent: &[String], plan: &mut 
         return Err(refuse(Code::InUse, &format!("is in use: {user}")).next("Name another disk."));
     }
     let (found, kind) = match &disk.content {
+        // Its group may be gone by accident, and what is behind the label wanted.
+        _ if disk.pv.is_some() => ("an LVM label of no volume group".to_owned(), "LVM2_member".to_owned()),
         Content::Zeroes => return Ok(()),
         Content::Signature(what) => (what.clone(), crate::content::kind_of(what).to_owned()),
         Content::Data { offset } => {
@@ -313,6 +335,11 @@ fn absent(args: &StoragePoolArgs, observed: &ObservedPool, filter: &Filter) -> R
                 Refusal::new(Code::InUse, message).next("Declare them too, or remove the group by hand.")
             );
         }
+        // The notes come first: after a cut, the next run knows that nothing behind these labels counts.
+        for disk in observed.disks.iter().filter(|disk| in_group(disk, group) && !disk.noted_free) {
+            let step = Step::ReleaseDisk { disk: disk.named() };
+            plan.steps.push(Planned::new(step, "its group is to be absent; it keeps its LVM label"));
+        }
         for lv in lvs().filter(is_pool) {
             let step = Step::RemoveThinPool {
                 volume_group: group.to_owned(),
@@ -325,12 +352,80 @@ fn absent(args: &StoragePoolArgs, observed: &ObservedPool, filter: &Filter) -> R
         let step = Step::RemoveVg { name: group.to_owned(), filter: filter.clone() };
         plan.steps.push(Planned::new(step, "the pool is to be absent, and no volume is in it"));
     }
-    for disk in &observed.disks {
-        let ours = disk.pv.as_ref().is_some_and(|vg| vg.as_deref().is_none_or(|vg| vg == group));
-        if ours {
-            let step = Step::RemovePv { disk: disk.path.clone(), filter: filter.clone() };
-            plan.steps.push(Planned::new(step, "its group is to be absent"));
-        }
-    }
     Ok(plan)
+}
+
+/// The disk belongs to this group.
+fn in_group(disk: &Disk, group: &str) -> bool {
+    matches!(&disk.pv, Some(Some(vg)) if vg == group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::lvm::VolumeGroup;
+    use serde_json::json;
+
+    fn disk(pv: Option<Option<&str>>, content: Content, noted_free: bool) -> Disk {
+        let block = BlockDevice { serial: Some("S1".into()), size_bytes: 1 << 30, ..BlockDevice::default() };
+        let pv = pv.map(|vg| vg.map(str::to_owned));
+        Disk { path: "/dev/sdb".into(), block: Some(block), pv, content, in_use: None, noted_free }
+    }
+
+    fn steps(state: &str, disk: Disk, groups: &[&str], consent: &[&str]) -> Result<Vec<String>, Refusal> {
+        let args = json!({ "volume_group": "vg0", "disks": ["/dev/sdb"], "state": state });
+        let args: StoragePoolArgs = serde_json::from_value(args).unwrap();
+        let pv_names = disk.pv.iter().map(|_| disk.path.clone()).collect();
+        let vg = |name: &&str| VolumeGroup {
+            name: (*name).to_owned(),
+            uuid: "u".into(),
+            size_bytes: 1 << 30,
+            free_bytes: 1 << 30,
+            extent_bytes: 4 << 20,
+            partial: false,
+        };
+        let lvm = LvmReport { vgs: groups.iter().map(vg).collect(), ..LvmReport::default() };
+        let observed = ObservedPool { node: "h1".into(), lvm, disks: vec![disk], pv_names };
+        let consent: Vec<String> = consent.iter().map(|token| (*token).to_owned()).collect();
+        let plan = plan(&args, &observed, &consent, &Filter::default())?;
+        Ok(plan.steps.iter().map(|planned| planned.step.name().to_owned()).collect())
+    }
+
+    #[test]
+    fn a_blank_disk_is_labelled_and_grouped() {
+        let blank = disk(None, Content::Zeroes, false);
+        assert_eq!(steps("present", blank, &[], &[]).unwrap(), ["create_pv", "create_vg"]);
+    }
+
+    #[test]
+    fn a_disk_that_was_given_back_needs_no_consent() {
+        let given_back = disk(Some(None), Content::Unreadable("labelled".into()), true);
+        assert_eq!(steps("present", given_back.clone(), &[], &[]).unwrap(), ["create_vg"]);
+        assert_eq!(steps("present", given_back.clone(), &["vg0"], &[]).unwrap(), ["extend_vg"]);
+        assert!(steps("absent", given_back, &[], &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_label_of_somebody_else_is_foreign_until_a_consent_names_it() {
+        let label = disk(Some(None), Content::Unreadable("labelled".into()), false);
+        let refusal = steps("present", label.clone(), &[], &[]).unwrap_err();
+        assert_eq!(refusal.code, Code::ForeignData);
+        let token = "overwrite:serial:S1:LVM2_member";
+        assert!(refusal.next_steps.iter().any(|next| next.contains(token)), "{refusal:?}");
+        let done = steps("present", label.clone(), &[], &[token]).unwrap();
+        assert_eq!(done, ["wipe_content", "create_pv", "create_vg"]);
+        assert!(steps("absent", label, &[], &[]).unwrap().is_empty(), "nobody's label but ours is touched");
+    }
+
+    #[test]
+    fn a_disk_is_noted_as_free_before_its_group_goes_and_only_then() {
+        let used = disk(Some(Some("vg0")), Content::Unreadable("labelled".into()), false);
+        assert_eq!(steps("absent", used.clone(), &["vg0"], &[]).unwrap(), ["release_disk", "remove_vg"]);
+        let cut = Disk { noted_free: true, ..used.clone() };
+        assert_eq!(steps("absent", cut.clone(), &["vg0"], &[]).unwrap(), ["remove_vg"]);
+        assert_eq!(steps("present", cut, &["vg0"], &[]).unwrap(), ["forget_disk"]);
+        assert!(steps("present", used, &["vg0"], &[]).unwrap().is_empty());
+        let others = disk(Some(Some("vg1")), Content::Unreadable("labelled".into()), true);
+        assert_eq!(steps("present", others, &["vg1"], &[]).unwrap_err().code, Code::ForeignData);
+    }
 }

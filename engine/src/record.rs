@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// Where records are kept.
 pub const DIR: &str = "/var/lib/drbd-host/records";
+/// Where notes about disks are kept.
+pub const DISK_DIR: &str = "/var/lib/drbd-host/disks";
 /// Tag on logical volumes that this program created. By itself it proves nothing; with a record in phase `creating` it
 /// says that the volume came from the run that was cut.
 pub const LV_TAG: &str = "drbd-host";
@@ -61,6 +63,35 @@ pub enum Phase {
     Created,
 }
 
+/// That the LVM label on a disk is of this program's making, and that nothing which counts is behind it: the disk was
+/// proven blank before it was labelled, or its empty volume group was removed. Written before the first of these
+/// commands and removed when the disk belongs to a group, so that a cut run, and a pool that is wanted again, need no
+/// consent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskNote {
+    /// The disk (see [`crate::host::BlockDevice::identity`]).
+    pub identity: String,
+}
+
+impl DiskNote {
+    /// Path of the note. Two identities may share one; the note says whose it is.
+    pub fn path(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
+        format!("{DISK_DIR}/{}.json", self.identity.chars().map(plain).collect::<String>())
+    }
+
+    /// The text of the file.
+    pub fn render(&self) -> String {
+        // A plain value cannot fail to serialise.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// Whether this text, found at [`Self::path`], is this note. Anything else vouches for nothing.
+    pub fn is(&self, text: &str) -> bool {
+        serde_json::from_str::<Self>(text).is_ok_and(|note| note == *self)
+    }
+}
+
 impl Record {
     /// Reads a record. An unreadable one is an error: guessing about it could cost data.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
@@ -71,5 +102,21 @@ impl Record {
     pub fn render(&self) -> String {
         // A map of plain values cannot fail to serialise.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_vouches_only_for_the_disk_that_it_names() {
+        let note = |identity: &str| DiskNote { identity: identity.to_owned() };
+        let here = note("dev:/dev/sdb@1024");
+        assert_eq!(here.path(), "/var/lib/drbd-host/disks/dev__dev_sdb_1024.json");
+        assert!(here.is(&here.render()));
+        let namesake = note("dev:_dev_sdb_1024");
+        assert_eq!(namesake.path(), here.path());
+        assert!(!here.is(&namesake.render()) && !here.is("") && !here.is("{"));
     }
 }

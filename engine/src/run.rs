@@ -9,7 +9,7 @@ use crate::facts;
 use crate::host::{Host, HostError};
 use crate::observe::{self, ObserveError};
 use crate::observed::{DryRun, Observed};
-use crate::plan::{self, Permits, Plan, remove};
+use crate::plan::{self, Permits, Plan, parts, remove};
 use crate::refusal::Refusal;
 use crate::res_file;
 use crate::step::Step;
@@ -140,6 +140,7 @@ fn look(
                 let user = in_use(host, &observed)?;
                 remove::give_role_back(&args.name, &observed, user.as_deref(), &mut plan);
             }
+            let plan = parts::only(&args.run.steps, &observed, plan)?;
             (observed, plan)
         }
         (State::Present, None) => {
@@ -299,6 +300,9 @@ fn summary(plan: &Plan, args: &ResourceArgs, mode: Mode) -> String {
     let name = &args.name;
     if plan.is_empty() {
         return match args.run.state {
+            State::Present if !args.run.steps.is_empty() => {
+                format!("{name}: nothing to do in the steps that were asked for.")
+            }
             State::Present => format!("{name} is as declared."),
             State::Up => format!("{name} is up."),
             State::Down => format!("{name} is down."),

@@ -3,6 +3,7 @@
 //! it. What commands a step needs is decided in [`crate::ops`], and nowhere else.
 
 use crate::host::Cmd;
+use crate::record::DiskNote;
 use crate::tools::lvm::Filter;
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::reply::Risk;
@@ -145,7 +146,7 @@ pub enum Step {
     /// Label a blank disk as a physical volume.
     CreatePv {
         /// The disk.
-        disk: String,
+        disk: PoolDisk,
         /// What LVM must not open.
         filter: Filter,
     },
@@ -154,7 +155,7 @@ pub enum Step {
         /// Its name.
         name: String,
         /// Its disks.
-        disks: Vec<String>,
+        disks: Vec<PoolDisk>,
         /// What LVM must not open.
         filter: Filter,
     },
@@ -163,7 +164,7 @@ pub enum Step {
         /// The group.
         name: String,
         /// The disk.
-        disk: String,
+        disk: PoolDisk,
         /// What LVM must not open.
         filter: Filter,
     },
@@ -194,13 +195,26 @@ pub enum Step {
         /// What LVM must not open.
         filter: Filter,
     },
-    /// Remove the label of a physical volume that belongs to no group any more.
-    RemovePv {
+    /// Give a disk back: note that nothing behind its label counts any more. The label stays, because it is LVM's way to
+    /// say that a disk is free, and because the bytes behind it are not cleared.
+    ReleaseDisk {
         /// The disk.
-        disk: String,
-        /// What LVM must not open.
-        filter: Filter,
+        disk: PoolDisk,
     },
+    /// Forget that a disk was free: it belongs to a group.
+    ForgetDisk {
+        /// The disk.
+        disk: PoolDisk,
+    },
+}
+
+/// A disk of a storage pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolDisk {
+    /// Its path, as declared.
+    pub path: String,
+    /// What is noted about it.
+    pub note: DiskNote,
 }
 
 /// See [`Step::CreateLv`].
@@ -269,7 +283,8 @@ impl Step {
             Self::CreateThinPool { .. } => "create_thin_pool",
             Self::RemoveThinPool { .. } => "remove_thin_pool",
             Self::RemoveVg { .. } => "remove_vg",
-            Self::RemovePv { .. } => "remove_pv",
+            Self::ReleaseDisk { .. } => "release_disk",
+            Self::ForgetDisk { .. } => "forget_disk",
         }
     }
 
@@ -297,7 +312,8 @@ impl Step {
             | Self::CreateThinPool { .. }
             | Self::RemoveThinPool { .. }
             | Self::RemoveVg { .. }
-            | Self::RemovePv { .. } => Risk::None,
+            | Self::ReleaseDisk { .. }
+            | Self::ForgetDisk { .. } => Risk::None,
         }
     }
 }
@@ -333,11 +349,12 @@ impl fmt::Display for Step {
             Self::SkipInitialSync { volume, .. } => write!(f, "declare volume {volume} in sync"),
             Self::StartInitialSync { .. } => write!(f, "start the full synchronisation from this host"),
             Self::GiveRoleBack { .. } => f.write_str("become Secondary again"),
-            Self::CreatePv { disk, .. } => write!(f, "create physical volume {disk}"),
+            Self::CreatePv { disk, .. } => write!(f, "create physical volume {}", disk.path),
             Self::CreateVg { name, disks, .. } => {
+                let disks: Vec<&str> = disks.iter().map(|disk| disk.path.as_str()).collect();
                 write!(f, "create volume group {name} on {}", disks.join(", "))
             }
-            Self::ExtendVg { name, disk, .. } => write!(f, "add {disk} to volume group {name}"),
+            Self::ExtendVg { name, disk, .. } => write!(f, "add {} to volume group {name}", disk.path),
             Self::CreateThinPool { volume_group, name, .. } => {
                 write!(f, "create thin pool {volume_group}/{name}")
             }
@@ -345,7 +362,8 @@ impl fmt::Display for Step {
                 write!(f, "remove thin pool {volume_group}/{name}")
             }
             Self::RemoveVg { name, .. } => write!(f, "remove volume group {name}"),
-            Self::RemovePv { disk, .. } => write!(f, "remove the physical volume label of {disk}"),
+            Self::ReleaseDisk { disk } => write!(f, "note that {} is free", disk.path),
+            Self::ForgetDisk { disk } => write!(f, "forget that {} was free", disk.path),
         }
     }
 }

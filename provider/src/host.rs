@@ -71,6 +71,13 @@ pub trait HostLink: Send + Sync {
     /// # Errors
     /// [`LinkError`] when there is no reply. It never means that something on the host does not exist.
     fn run<'a>(&'a self, request: &'a Request) -> Later<'a, Result<Reply, LinkError>>;
+
+    /// The verified key of the host, and of the bastions on the way to it: one line of `known_hosts` for each, the host's
+    /// own first.
+    ///
+    /// # Errors
+    /// [`LinkError`] when the host cannot be reached, or its key is not vouched for.
+    fn known_hosts(&self) -> Later<'_, Result<Vec<String>, LinkError>>;
 }
 
 /// Makes links. Making one contacts nobody.

@@ -23,6 +23,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{Connector, HostLink, Later, LinkError, Request};
 
+/// The key that every simulated host presents.
+const SIMULATED_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+
 /// All simulated hosts, by the address that SSH would use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct World {
@@ -166,6 +170,10 @@ impl HostLink for Link {
             }
             self.simulation.run(&self.host, request)
         })
+    }
+
+    fn known_hosts(&self) -> Later<'_, Result<Vec<String>, LinkError>> {
+        Box::pin(async move { Ok(vec![format!("{} {SIMULATED_KEY}", self.host)]) })
     }
 }
 

@@ -76,6 +76,35 @@ pub enum State {
     Absent,
 }
 
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Present => "present",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Absent => "absent",
+        })
+    }
+}
+
+/// One part of `state: present`, in the order in which they are done. The verbs are those of `drbdadm`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Create the logical volumes, or grow them.
+    Storage,
+    /// Write the configuration file.
+    Config,
+    /// Write metadata on what is proven blank, or adopt what is ours.
+    CreateMd,
+    /// Start the resource if it is not up; one that is up is left as it is.
+    Up,
+    /// Make the kernel run what is declared; starts the resource, too.
+    Adjust,
+    /// Let DRBD take the size that all backing devices have now.
+    Resize,
+}
+
 /// Arguments of `drbd_resource` besides the declaration itself, whose fields stand beside these.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +112,10 @@ pub struct RunArgs {
     /// What the resource should be on this host. `absent`, `down` and `up` need only `name`.
     #[serde(default)]
     pub state: State,
+    /// Only these parts of `state: present`; all when empty. Each is judged as in a whole run, and refused where a part
+    /// before it is still to be done and not asked for. What is left to do is told in `pending`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Part>,
     /// What may be destroyed or taken over, each a token that a refusal has printed: it names the device or resource.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consent: Vec<String>,
@@ -242,6 +275,12 @@ pub fn parse(module: Module, value: Value) -> Result<Args, Invalid> {
     let args = match module {
         Module::DrbdResource => {
             let (declaration, run) = split::<RunArgs>(value, &what)?;
+            if run.state != State::Present && !run.steps.is_empty() {
+                let allowed = "no steps: they are parts of state present";
+                let violations =
+                    vec![Violation::new("steps", format!("steps with state {}", run.state), allowed)];
+                return Err(Invalid { what, violations });
+            }
             let name = name_of(&declaration, &what)?;
             let resource =
                 declaration.contains_key("nodes").then(|| resource_of(declaration, &what)).transpose()?;
@@ -361,6 +400,16 @@ mod tests {
         for path in ["nodes.h2.address", "net.protocol", "volumes.0.size", "port", "volumes.01"] {
             hint(path);
         }
+    }
+
+    #[test]
+    fn single_steps_belong_to_state_present() {
+        let mut v = r0();
+        v["steps"] = json!("create-md, adjust");
+        let Args::Resource(args) = parse(Module::DrbdResource, v).unwrap() else { panic!() };
+        assert_eq!(args.run.steps, [Part::CreateMd, Part::Adjust]);
+        let found = refused(Module::DrbdResource, json!({ "name": "r0", "state": "down", "steps": ["up"] }));
+        assert_eq!(found, [("steps".to_owned(), None)]);
     }
 
     #[test]

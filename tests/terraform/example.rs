@@ -118,6 +118,12 @@ fn the_example_lives_from_blank_disks_to_nothing_left() -> Result<()> {
         assert_eq!(left.trim(), "", "h{host} still has something");
     }
     assert!(example.state()?.is_empty());
+
+    // The disks still hold what was on them, and it was given up: no consent is asked for, and nothing of it shows.
+    example.apply()?;
+    for host in BOTH {
+        lab.sh(host, "cmp --bytes=1048576 /dev/drbdpool/r0_00000 /dev/zero")?;
+    }
     Ok(())
 }
 

@@ -237,11 +237,6 @@ pub fn remove_volume_group(filter: &Filter, vg: &str) -> Cmd {
     Cmd::new(PROGRAM, ["vgremove", "--config", &filter.config(), vg])
 }
 
-/// Takes the label from a physical volume. Without a force option LVM refuses while it belongs to a group.
-pub fn remove_physical_volume(filter: &Filter, device: &str) -> Cmd {
-    Cmd::new(PROGRAM, ["pvremove", "--config", &filter.config(), device])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +264,6 @@ mod tests {
             (extend_volume_group(&filter, "vg0", "/dev/ubdc"), false),
             (create_thin_pool(&filter, "vg0", "pool"), false),
             (remove_volume_group(&filter, "vg0"), false),
-            (remove_physical_volume(&filter, "/dev/ubdc"), false),
         ];
         for (command, may_say_yes) in commands {
             assert!(

@@ -91,6 +91,7 @@ impl<'a> Crew<'a> {
             consent: run.consent.to_vec(),
             evidence: evidence.values().map(json).collect(),
             lock_timeout: LOCK_TIMEOUT,
+            ..RunArgs::default()
         };
         Ok(Request::new(
             Module::DrbdResource,

@@ -60,7 +60,7 @@ fn absent(crew: &Crew<'_>, storage: Storage, run: Run<'_>) -> Result<Request, Di
         Storage::Destroyed => vec![format!("destroy:{}", crew.name())],
         Storage::Retained => Vec::new(),
     };
-    let run_args = RunArgs { state: State::Absent, consent, evidence: Vec::new(), lock_timeout: 60 };
+    let run_args = RunArgs { state: State::Absent, consent, lock_timeout: 60, ..RunArgs::default() };
     let mut arguments = match serde_json::to_value(run_args) {
         Ok(Value::Object(members)) => members,
         _ => Map::new(),

@@ -58,6 +58,10 @@ impl HostLink for Recorded {
         self.asked.lock().unwrap().push(format!("{} {what}", self.host));
         self.link.run(request)
     }
+
+    fn known_hosts(&self) -> Later<'_, Result<Vec<String>, LinkError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// An engine on hosts h1 to h3, DRBD 9.

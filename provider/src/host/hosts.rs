@@ -100,6 +100,11 @@ impl Host {
         }
     }
 
+    /// The verified keys of the host and of the bastions on the way to it, as lines of `known_hosts`.
+    pub(crate) async fn known_hosts(&self) -> Result<Vec<String>, Trouble> {
+        self.link.known_hosts().await.map_err(Trouble::Link)
+    }
+
     /// Runs a module; a reply that says `failed` is an error.
     pub(crate) async fn run(&self, request: &Request) -> Result<Reply, Trouble> {
         let changing = !request.only_looks();
@@ -140,6 +145,10 @@ mod tests {
                 }
                 Ok(Reply { facts: Some(facts()), ..Reply::default() })
             })
+        }
+
+        fn known_hosts(&self) -> Later<'_, Result<Vec<String>, LinkError>> {
+            Box::pin(async { Ok(Vec::new()) })
         }
     }
 

@@ -125,6 +125,10 @@ impl HostLink for SshLink {
             reply_of(&output, &Spot(&self.target).to_string(), &path)
         })
     }
+
+    fn known_hosts(&self) -> Later<'_, Result<Vec<String>, LinkError>> {
+        Box::pin(async move { Ok(self.pool.connect(&self.target).await?.known_hosts()) })
+    }
 }
 
 async fn execute(session: &Session, path: &str, request: &Request) -> Result<ExecOutput, LinkError> {

@@ -47,7 +47,8 @@ impl NodeResource {
         }
         // All refusals come before the first pool is made: up to here nothing is to be cleaned up.
         pools::check(&model, &host).await.map_err(ApplyResult::failed)?;
-        let mut state = filled(&req.planned, &model, &facts, Vec::new());
+        let keys = known_hosts(&model, &host).await.map_err(early)?;
+        let mut state = filled(&req.planned, &model, &facts, &keys);
         ctx.record_state(&state);
         let mut made = Made::default();
         if let Err(problem) = pools::make(&model, &host, &facts, &mut made, ctx).await {
@@ -66,6 +67,7 @@ impl NodeResource {
             problem
         })?;
         observe::fill(&mut state, &facts);
+        state.set("known_hosts", Value::list(known_hosts(&model, &host).await?));
         state.set("drift", Value::list(observe::drift(&model, &facts)));
         Ok(state)
     }
@@ -75,7 +77,11 @@ impl NodeResource {
         let prior = NodeModel::decode(&req.prior, &Path::root()).map_err(early)?;
         let model = NodeModel::decode(&req.planned, &Path::root()).map_err(early)?;
         let drifted = req.prior.get("drift").elements().is_some_and(|lines| !lines.is_empty());
-        if prior.pools == model.pools && prior.ssh == model.ssh && !drifted {
+        if prior.pools == model.pools
+            && prior.ssh == model.ssh
+            && !drifted
+            && !req.planned.get("known_hosts").is_unknown()
+        {
             return Ok(ApplyResult::ok(req.planned.clone()));
         }
         let host = self.host(&model).map_err(early)?;
@@ -88,6 +94,7 @@ impl NodeResource {
                 findings.iter().map(observe::Finding::diagnostic).collect::<Diagnostics>(),
             ));
         }
+        let keys = known_hosts(&model, &host).await.map_err(early)?;
         pools::check(&model, &host).await.map_err(ApplyResult::failed)?;
         let mut made = Made::read(&req.private);
         let changed = async {
@@ -97,7 +104,7 @@ impl NodeResource {
         match changed.await {
             Err(problem) => Err(ApplyResult::failed(problem).private(made.write())),
             Ok(left) => {
-                let state = filled(&req.planned, &model, &facts, Vec::new());
+                let state = filled(&req.planned, &model, &facts, &keys);
                 Ok(ApplyResult::ok(state).private(made.write()).diagnostics(left))
             }
         }
@@ -116,23 +123,29 @@ impl NodeResource {
     }
 }
 
+async fn known_hosts(model: &NodeModel, host: &Host) -> Result<Vec<String>, Diagnostic> {
+    let keys = host.known_hosts().await;
+    keys.map_err(|trouble| trouble.diagnostic(model.name.as_str(), host, "read the verified host key"))
+}
+
 /// The plan with what only the host can tell. Known planned values stay.
 fn filled(
     planned: &Value,
     model: &NodeModel,
     facts: &drbd_schemas::facts::HostFacts,
-    drift: Vec<String>,
+    known_hosts: &[String],
 ) -> Value {
     let mut told = planned.clone();
     observe::fill(&mut told, facts);
+    told.set("known_hosts", Value::list(known_hosts));
     let mut state = planned.clone();
-    for name in ["kernel_version", "drbd_version", "drbd_family", "drbd_utils_version"] {
+    for name in ["kernel_version", "drbd_version", "drbd_family", "drbd_utils_version", "known_hosts"] {
         if planned.get(name).is_unknown() {
             state.set(name, told.get(name).clone());
         }
     }
     if planned.get("drift").is_unknown() {
-        state.set("drift", Value::list(drift));
+        state.set("drift", Value::List(Vec::new()));
     }
     if planned.get("address").is_unknown() {
         state.set("address", model.address.map(|address| address.to_string()));

@@ -44,6 +44,7 @@ pub(crate) fn schema() -> Schema {
         ),
         Attribute::string("drbd_utils_version").computed().description("Version of drbd-utils on the host."),
         Attribute::string("kernel_version").computed().description("Release of the running kernel."),
+        known_hosts().computed().unknown_when_changed(&["ssh"]),
         drift(),
     ])
 }
@@ -66,6 +67,14 @@ pub(crate) fn in_group() -> Vec<Attribute> {
             .one_of(&["8.4", "9"])
             .description("DRBD of the host; when known, what it cannot do is refused in the plan."),
     ]
+}
+
+/// The attribute with the verified host keys; the caller says whether it is computed or given.
+pub(crate) fn known_hosts() -> Attribute {
+    Attribute::of("known_hosts", Type::list(Type::String)).description(
+        "Lines for a `known_hosts` file: the key that the host presented and that was verified, and after it those of the bastions \
+         on the way to it.",
+    )
 }
 
 /// The attribute that shows what differs on hosts.

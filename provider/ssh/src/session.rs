@@ -18,6 +18,7 @@ use tracing::{debug, info};
 
 use crate::channel::{Broken, Job, run};
 use crate::error::SshError;
+use crate::known_hosts::LookupName;
 use crate::link::Link;
 use crate::outcome::outcome;
 use crate::pool::{Counters, Stats};
@@ -81,6 +82,15 @@ impl Session {
     /// and for attributes. Of a host certificate it is the certified key.
     pub fn host_key(&self) -> String {
         self.host_key.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lines for a `known_hosts` file: the verified key of the host, then those of the bastions on the way to it, the
+    /// nearest to the host first. Each names its host as OpenSSH looks it up.
+    pub fn known_hosts(&self) -> Vec<String> {
+        let Target { host, port, host_key_alias, .. } = &self.target;
+        let name = LookupName::new(host, *port, host_key_alias.as_deref());
+        let before = self.bastion.iter().flat_map(|bastion| bastion.known_hosts());
+        std::iter::once(format!("{name} {}", self.host_key())).chain(before).collect()
     }
 
     /// Totals of this session alone, without its bastions.

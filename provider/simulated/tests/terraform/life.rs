@@ -33,6 +33,27 @@ fn a_volume_is_made_kept_and_removed() {
 }
 
 #[test]
+fn a_node_tells_the_verified_host_key_and_forgets_it_when_it_moves() {
+    let tf = Terraform::new(NODES);
+    tf.apply().good();
+    let lines = |address: &str| {
+        let lines = tf.state(address)["known_hosts"].clone();
+        assert!(lines[0].as_str().is_some_and(|line| line.contains(" ssh-ed25519 ")), "{lines}");
+        lines[0].as_str().unwrap().split(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(lines("drbd_node.this[\"h1\"]"), "10.0.0.1");
+    tf.plan_is_empty();
+    tf.meddle(|world| {
+        let host = world.hosts.remove("10.0.0.1").unwrap();
+        world.hosts.insert("10.0.0.9".to_owned(), host);
+    });
+    tf.config(&NODES.replace("h1 = \"10.0.0.1\"", "h1 = \"10.0.0.9\""));
+    tf.run(&["apply", "-auto-approve", "-no-color", "-input=false", "-refresh=false"]).good();
+    assert_eq!(lines("drbd_node.this[\"h1\"]"), "10.0.0.9");
+    tf.plan_is_empty();
+}
+
+#[test]
 fn whole_nodes_may_also_be_given_one_by_one() {
     let config = volume("size = \"64MiB\"").replace(
         "nodes        = drbd_node.this",

@@ -29,6 +29,14 @@ async fn two_bastions_in_a_row() {
     let target = through(through(outer.target(), inner.target()), server.target());
     let session = Pool::new().connect(&target).await.unwrap();
     assert_eq!(sh(&session, "exit 7").await.unwrap().code, 7);
+
+    // What was verified on the way is what another client needs to know.
+    let expected = [&server, &inner, &outer].map(|sshd| {
+        let key = sshd.read("host_ed25519.pub");
+        let key = key.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        format!("[127.0.0.1]:{} {key}", sshd.port)
+    });
+    assert_eq!(session.known_hosts(), expected);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -225,7 +225,11 @@ fn launch(dir: &Path, port: u16, config: &str, types: &[&str]) -> Option<Child> 
         if child.try_wait().unwrap().is_some() {
             return None;
         }
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        // Its own word: on a port that was taken meanwhile, somebody else would answer a connection.
+        if fs::read_to_string(dir.join("log"))
+            .unwrap_or_default()
+            .contains(&format!("listening on 127.0.0.1 port {port}."))
+        {
             return Some(child);
         }
         std::thread::sleep(Duration::from_millis(10));

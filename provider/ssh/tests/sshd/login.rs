@@ -204,7 +204,8 @@ async fn user_certificates_from_files_texts_and_agents() {
         let name = format!("certified_{kind}");
         keygen(server.dir.path(), &name, kind, "");
         let alone = Target { auth: vec![file(&server, &name)], ..server.target() };
-        assert!(matches!(refused(&alone).await, SshError::AuthFailed { .. }));
+        let error = refused(&alone).await;
+        assert!(matches!(error, SshError::AuthFailed { .. }), "{error:?}");
         certify(&server, &name, &me);
         accepted(&alone).await;
         let certificate = Some(server.read(&format!("{name}-cert.pub")));
