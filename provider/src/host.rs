@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use drbd_schemas::args::Module;
 use drbd_schemas::reply::Reply;
-use drbd_ssh::{SshError, Target};
+use drbd_ssh::{ExecOutput, SshError, Target};
 use serde_json::{Map, Value};
 
 pub(crate) use hosts::{Host, Hosts};
@@ -78,6 +78,17 @@ pub trait HostLink: Send + Sync {
     /// # Errors
     /// [`LinkError`] when the host cannot be reached, or its key is not vouched for.
     fn known_hosts(&self) -> Later<'_, Result<Vec<String>, LinkError>>;
+
+    /// Runs a program that only looks, such as `cloud-init status`, before the host is ready for modules. Exit code 127: there
+    /// is no such program.
+    ///
+    /// # Errors
+    /// [`LinkError`] when it could not be run to its end.
+    fn look<'a>(
+        &'a self,
+        argv: &'a [&'a str],
+        deadline: Duration,
+    ) -> Later<'a, Result<ExecOutput, LinkError>>;
 }
 
 /// Makes links. Making one contacts nobody.

@@ -16,6 +16,7 @@ mod direct;
 pub mod docs;
 mod drbd_host;
 mod duration;
+mod ec2_settings;
 mod engine;
 pub mod host;
 mod node;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use drbd_ec2::{Ec2, Settings};
 use drbd_ssh::Pool;
 use tfplugin::{
     AnyDataSource, AnyResource, Attribute, Context, Decode, Diagnostic, Diagnostics, Path, Provider, Schema,
@@ -12,6 +13,7 @@ use tfplugin::{
 
 use crate::direct::Reservations;
 use crate::drbd_host::HostDataSource;
+use crate::ec2_settings;
 use crate::host::{Connector, Host, HostBinary, Hosts, SshConnector};
 use crate::node::NodeResource;
 use crate::replicated_volume::VolumeResource;
@@ -37,6 +39,8 @@ pub(crate) struct Shared {
 pub(crate) struct Configured {
     /// An error where the block holds values that are not known yet.
     ssh: Result<SshSettings, Diagnostic>,
+    /// The same of AWS. Making the client contacts nobody.
+    ec2: Result<Ec2, Diagnostic>,
     hosts: Hosts,
     reservations: Arc<Reservations>,
 }
@@ -60,10 +64,16 @@ impl Shared {
         })
     }
 
-    fn configure(&self, ssh: Result<SshSettings, Diagnostic>, binary: Option<&str>) {
+    fn configure(
+        &self,
+        ssh: Result<SshSettings, Diagnostic>,
+        ec2: Result<Settings, Diagnostic>,
+        binary: Option<&str>,
+    ) {
         let binary = binary.map_or_else(HostBinary::default_path, PathBuf::from);
         let hosts = Hosts::new((self.make_connector)(binary));
-        let configured = Configured { ssh, hosts, reservations: Arc::clone(&self.reservations) };
+        let configured =
+            Configured { ssh, ec2: ec2.map(Ec2::new), hosts, reservations: Arc::clone(&self.reservations) };
         let mut slot = self.configured.write().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(Arc::new(configured));
     }
@@ -77,6 +87,14 @@ impl Configured {
     pub(crate) fn host(&self, node: &SshSettings) -> Result<Arc<Host>, Diagnostic> {
         let base = self.ssh.as_ref().map_err(Clone::clone)?;
         Ok(self.hosts.host(&node.target(base)?))
+    }
+
+    /// AWS. Contacts nobody.
+    ///
+    /// # Errors
+    /// When the provider block is not known yet.
+    pub(crate) fn ec2(&self) -> Result<&Ec2, Diagnostic> {
+        self.ec2.as_ref().map_err(Clone::clone)
     }
 
     /// Numbers given out by this process.
@@ -116,6 +134,7 @@ impl Provider for Drbd {
             .description(DESCRIPTION)
             .attributes([
                 ssh_schema::provider_attribute(),
+                ec2_settings::attribute(),
                 Attribute::string("drbd_host_binary").optional().description(
                     "Path of `drbd-host`, the static program that does the work on the hosts. Unset: the environment variable \
                      `DRBD_HOST_BINARY`, else the file `drbd-host` beside the provider's own binary.",
@@ -125,17 +144,26 @@ impl Provider for Drbd {
 
     async fn configure(&self, config: Value, _ctx: &Context) -> Diagnostics {
         let ssh = config.get("ssh");
+        let later = |problem: Diagnostic| {
+            let detail = format!("The provider block of drbd cannot be used yet. {}", problem.detail);
+            Diagnostic::error(problem.summary, detail)
+        };
         let settings = if ssh.is_null() {
             Ok(SshSettings::default())
         } else {
-            SshSettings::decode(ssh, &Path::of("ssh")).map_err(|problem| {
-                let detail = format!("The provider block of drbd cannot be used yet. {}", problem.detail);
-                Diagnostic::error(problem.summary, detail)
-            })
+            SshSettings::decode(ssh, &Path::of("ssh")).map_err(later)
         };
-        let unusable = settings.as_ref().err().filter(|_| ssh.is_wholly_known()).cloned();
-        self.shared.configure(settings, config.get("drbd_host_binary").as_str());
-        unusable.map(Diagnostics::from).unwrap_or_default()
+        let ec2 = ec2_settings::settings(config.get("ec2")).map_err(later);
+        let unusable: Diagnostics = [
+            settings.as_ref().err().filter(|_| ssh.is_wholly_known()),
+            ec2.as_ref().err().filter(|_| config.get("ec2").is_wholly_known()),
+        ]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
+        self.shared.configure(settings, ec2, config.get("drbd_host_binary").as_str());
+        unusable
     }
 
     fn resources(&self) -> Vec<AnyResource> {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use drbd_schemas::args::Module;
 use drbd_schemas::reply::{Code, Reply};
-use drbd_ssh::{SshError, Target};
+use drbd_ssh::{ExecOutput, SshError, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::host::{Connector, HostLink, Later, LinkError, Request};
@@ -174,6 +174,11 @@ impl HostLink for Link {
 
     fn known_hosts(&self) -> Later<'_, Result<Vec<String>, LinkError>> {
         Box::pin(async move { Ok(vec![format!("{} {SIMULATED_KEY}", self.host)]) })
+    }
+
+    fn look<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Later<'a, Result<ExecOutput, LinkError>> {
+        // No program but drbd-host is modelled.
+        Box::pin(async { Ok(ExecOutput { code: 127, stdout: Vec::new(), stderr: Vec::new() }) })
     }
 }
 

@@ -30,24 +30,36 @@ pub(crate) fn provider_attribute() -> Attribute {
         .description("How to log in to hosts. A node's own `ssh` attributes win over these.")
 }
 
-/// The attribute of a node or of the data source.
+/// The attribute of the data source.
 pub(crate) fn node_attribute() -> Attribute {
-    Attribute::single_nested("ssh", node_members()).required().description(
-        "How to log in to the host. What is not set here comes from the provider block. The host key must be known: \
-         from `host_keys`, or from a `known_hosts` file.",
-    )
+    Attribute::single_nested("ssh", node_members()).required().description(LOGIN)
 }
+
+/// The attribute of a node. What an instance that is launched does not have yet, its address and its host keys, is computed.
+pub(crate) fn of_node() -> Attribute {
+    let members = members(host().optional().computed(), host_keys().computed());
+    Attribute::single_nested("ssh", members).optional().computed().description(format!(
+        "{LOGIN} Required for an existing host. With `ec2` it is optional: `host` is the instance's address then, and `host_keys`, \
+         unless set, are those that it prints on its console."
+    ))
+}
+
+const LOGIN: &str = "How to log in to the host. What is not set here comes from the provider block. The host key must be known: \
+    from `host_keys`, or from a `known_hosts` file.";
 
 /// The members of a node's `ssh`.
 pub(crate) fn node_members() -> Vec<Attribute> {
-    let mut attributes = vec![
-        Attribute::string("host")
-            .required()
-            .validate(not_empty)
-            .description("DNS name or IP address to connect to."),
-    ];
+    members(host().required(), host_keys())
+}
+
+fn host() -> Attribute {
+    Attribute::string("host").validate(not_empty).description("DNS name or IP address to connect to.")
+}
+
+fn members(host: Attribute, host_keys: Attribute) -> Vec<Attribute> {
+    let mut attributes = vec![host];
     attributes.extend(login());
-    attributes.extend([host_keys(), become_attribute(), bastion()]);
+    attributes.extend([host_keys, become_attribute(), bastion()]);
     attributes
 }
 

@@ -92,7 +92,7 @@ make_seed() {
 	[ -e "$s/machine-id" ] || printf '%s%s' "$LAB_DIR" "$1" | md5sum | cut -c1-32 >"$s/machine-id"
 	cp "$LAB_DIR/id.pub" "$s/authorized_keys"
 	{ echo "127.0.0.1 localhost"; for i in $(seq $MAX_HOSTS); do echo "$(ip_of "$i") h$i"; done; } >"$s/hosts"
-	printf 'name=h%s\naddress=%s\n' "$1" "$(ip_of "$1")" >"$s/env"
+	printf 'name=%s\naddress=%s\n' "$(cat "$d/name" 2>/dev/null || echo "h$1")" "$(ip_of "$1")" >"$s/env"
 	touch "$s/cut"
 }
 

@@ -6,26 +6,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::made;
-use support::{Lab, Output};
+use support::{Cloud, Lab, Output};
 
 /// A working directory with a configuration of its own.
 pub struct Workspace<'a> {
     pub lab: &'a Lab,
     dir: PathBuf,
+    /// Environment of terraform.
+    env: Vec<(&'static str, &'static str)>,
 }
 
 impl<'a> Workspace<'a> {
     /// The example `examples-terraform/<name>`, with the variables of this lab.
     pub fn example(lab: &'a Lab, name: &str) -> Result<Self> {
-        let workspace = Self::empty(lab, name)?;
-        let from = made::checkout().join("examples-terraform").join(name);
-        for entry in fs::read_dir(&from).with_context(|| from.display().to_string())? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "tf") {
-                let file = path.file_name().context("a file name")?;
-                fs::copy(&path, workspace.dir.join(file))?;
-            }
-        }
+        let workspace = Self::copied(lab, name)?;
         workspace.write(
             "terraform.tfvars",
             &format!(
@@ -40,13 +34,52 @@ impl<'a> Workspace<'a> {
         Ok(workspace)
     }
 
+    /// The example `three-zones` with the zones of this cloud; h1 of the lab is the bastion.
+    pub fn three_zones(lab: &'a Lab, cloud: &Cloud<'_>) -> Result<Self> {
+        let mut workspace = Self::copied(lab, "three-zones")?;
+        workspace.env = vec![("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+        let subnets: Vec<String> = ["a", "b"]
+            .iter()
+            .zip(&cloud.subnets)
+            .map(|(zone, subnet)| format!("{zone} = {subnet:?}"))
+            .collect();
+        let variables = [
+            format!("subnets = {{ {} }}", subnets.join(", ")),
+            format!("security_group_ids = [{:?}]", cloud.group),
+            format!("endpoint_url = {:?}", cloud.url()),
+            format!("private_key_file = {:?}", lab.key()),
+            format!("known_hosts_files = [{:?}]", lab.known_hosts()),
+            format!("bastion = {:?}", lab.address(1)),
+            "region = \"us-west-2\"\nkey_name = \"lab\"\nuser = \"root\"\ninstance_type = \"t3.micro\""
+                .to_owned(),
+            "image = { owners = [\"136693071363\"], name = \"debian-12-amd64-*\" }".to_owned(),
+            "disk_size = \"1GiB\"\nsize = \"64MiB\"\n".to_owned(),
+        ];
+        workspace.write("terraform.tfvars", &variables.join("\n"))?;
+        workspace.init()?;
+        Ok(workspace)
+    }
+
+    fn copied(lab: &'a Lab, name: &str) -> Result<Self> {
+        let workspace = Self::empty(lab, name)?;
+        let from = made::checkout().join("examples-terraform").join(name);
+        for entry in fs::read_dir(&from).with_context(|| from.display().to_string())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "tf") {
+                let file = path.file_name().context("a file name")?;
+                fs::copy(&path, workspace.dir.join(file))?;
+            }
+        }
+        Ok(workspace)
+    }
+
     fn empty(lab: &'a Lab, name: &str) -> Result<Self> {
         let dir = lab.dir().join(format!("terraform-{name}"));
         let mirror = dir.join("mirror/registry.terraform.io/replivol/drbd/0.1.0/linux_amd64");
         fs::create_dir_all(&mirror)?;
         fs::copy(made::dist("terraform-provider-drbd")?, mirror.join("terraform-provider-drbd_v0.1.0"))?;
         fs::copy(made::dist("drbd-host")?, mirror.join("drbd-host"))?;
-        let workspace = Self { lab, dir };
+        let workspace = Self { lab, dir, env: Vec::new() };
         let mirror = workspace.dir.join("mirror");
         workspace.write(
             "terraformrc",
@@ -85,7 +118,8 @@ impl<'a> Workspace<'a> {
             .env("TF_CLI_CONFIG_FILE", self.path("terraformrc"))
             .env("TF_IN_AUTOMATION", "1")
             .env("NO_COLOR", "1")
-            .env("CHECKPOINT_DISABLE", "1");
+            .env("CHECKPOINT_DISABLE", "1")
+            .envs(self.env.iter().copied());
         support::run(&mut self.lab.enter(&terraform))
     }
 

@@ -82,7 +82,10 @@ impl Gate {
     ///
     /// # Errors
     /// [`Stuck::Overdue`] when the deadline comes, [`Stuck::Failed`] with the first error of a look.
-    pub async fn pass<T, E>(&self, mut look: impl AsyncFnMut() -> Result<Look<T>, E>) -> Result<T, Stuck<E>> {
+    pub async fn pass<T, E, F>(&self, mut look: impl FnMut() -> F) -> Result<T, Stuck<E>>
+    where
+        F: Future<Output = Result<Look<T>, E>>,
+    {
         let started = Instant::now();
         let mut pause = self.first_pause;
         loop {
@@ -105,6 +108,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     /// A gate that looks again at once.
     fn gate(within: Duration) -> Gate {
@@ -114,11 +118,15 @@ mod tests {
 
     #[tokio::test]
     async fn it_opens_when_it_is_true() {
-        let mut looks = 0;
+        let looks = Cell::new(0);
         let passed = gate(Duration::MAX)
-            .pass(async || {
-                looks += 1;
-                Ok::<_, ()>(if looks < 5 { Look::NotYet("pending".into()) } else { Look::Passed(looks) })
+            .pass(|| async {
+                looks.set(looks.get() + 1);
+                Ok::<_, ()>(if looks.get() < 5 {
+                    Look::NotYet("pending".into())
+                } else {
+                    Look::Passed(looks.get())
+                })
             })
             .await;
         assert_eq!(passed, Ok(5));
@@ -126,7 +134,8 @@ mod tests {
 
     #[tokio::test]
     async fn it_says_what_it_saw_last_and_what_to_do() {
-        let stuck = gate(Duration::ZERO).pass(async || Ok::<Look<()>, ()>(Look::NotYet("pending".into()))).await;
+        let stuck =
+            gate(Duration::ZERO).pass(|| async { Ok::<Look<()>, ()>(Look::NotYet("pending".into())) }).await;
         let Err(Stuck::Overdue(overdue)) = stuck else { panic!("{stuck:?}") };
         assert_eq!(
             overdue.to_string(),
@@ -136,13 +145,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_can_never_be_true_is_not_waited_for() {
-        let mut looks = 0;
+        let looks = Cell::new(0);
         let stuck = gate(Duration::MAX)
-            .pass(async || {
-                looks += 1;
+            .pass(|| async {
+                looks.set(looks.get() + 1);
                 Err::<Look<()>, _>("terminated")
             })
             .await;
-        assert_eq!((stuck, looks), (Err(Stuck::Failed("terminated")), 1));
+        assert_eq!((stuck, looks.get()), (Err(Stuck::Failed("terminated")), 1));
     }
 }

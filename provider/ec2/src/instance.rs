@@ -26,12 +26,14 @@ impl Ec2 {
     pub async fn running(&self, id: &str, within: Duration) -> Result<Instance, Ec2Error> {
         let remedy = format!("Look at `aws ec2 describe-instances --instance-ids {id}`, and apply again.");
         let gate = Gate::new("instance running", id, within, remedy);
-        let looked = gate.pass(async || match self.instance(id).await? {
-            // For some seconds after the launch.
-            None => Ok(Look::NotYet("EC2 does not list it yet".to_owned())),
-            Some(instance) if instance.state == InstanceState::Running => Ok(Look::Passed(instance)),
-            Some(instance) if instance.state.is_gone() => Err(ended(&instance)),
-            Some(instance) => Ok(Look::NotYet(instance.state.to_string())),
+        let looked = gate.pass(|| async {
+            match self.instance(id).await? {
+                // For some seconds after the launch.
+                None => Ok(Look::NotYet("EC2 does not list it yet".to_owned())),
+                Some(instance) if instance.state == InstanceState::Running => Ok(Look::Passed(instance)),
+                Some(instance) if instance.state.is_gone() => Err(ended(&instance)),
+                Some(instance) => Ok(Look::NotYet(instance.state.to_string())),
+            }
         });
         looked.await.map_err(Ec2Error::stuck)
     }
@@ -44,7 +46,7 @@ impl Ec2 {
         let remedy = "A failed system check is AWS's hardware: terminate the instance, and apply again. A failed instance check \
                       is the guest: look at its console.";
         let gate = Gate::new("status checks", id, within, remedy);
-        let looked = gate.pass(async || {
+        let looked = gate.pass(|| async {
             let call = self.client().await.describe_instance_status().instance_ids(id);
             let told = match call
                 .send()
@@ -80,7 +82,7 @@ impl Ec2 {
         let remedy = "The image may print no host keys (cloud-init's emit_keys_to_console is false, or there is no cloud-init): \
                       give them as ssh.host_keys then.";
         let gate = Gate::new("host keys on the console", id, within, remedy);
-        let looked = gate.pass(async || {
+        let looked = gate.pass(|| async {
             let console = self.console(id).await?;
             let keys = host_keys(&console);
             Ok(if keys.is_empty() {
@@ -127,32 +129,35 @@ impl Ec2 {
         }
         let remedy = format!("Look at `aws ec2 describe-instances --instance-ids {id}`, and apply again.");
         let gate = Gate::new("instance terminated", id, ENDING_DEADLINE, remedy);
-        let looked = gate.pass(async || match self.instance(id).await? {
-            None => Ok(Look::Passed(())),
-            Some(instance) if instance.state == InstanceState::Terminated => Ok(Look::Passed(())),
-            Some(instance) => Ok(Look::NotYet(instance.state.to_string())),
+        let looked = gate.pass(|| async {
+            match self.instance(id).await? {
+                None => Ok(Look::Passed(())),
+                Some(instance) if instance.state == InstanceState::Terminated => Ok(Look::Passed(())),
+                Some(instance) => Ok(Look::NotYet(instance.state.to_string())),
+            }
         });
         looked.await.map_err(Ec2Error::stuck)
     }
 
-    /// Stops an instance, so that its guest lets go of its disks; done when it does not run. Never forced.
+    /// Stops an instance, so that its guest lets go of its disks; done when it does not run. Never forced. `false`
+    /// for one that cannot be stopped, only terminated, which shuts the guest down, too.
     ///
     /// # Errors
     /// [`Ec2Error::Refused`] when it is not the owner's; when the guest does not shut down in time.
-    pub async fn stop(&self, owner: &Owner, id: &str) -> Result<(), Ec2Error> {
-        let Some(instance) = self.owned_instance(owner, id).await? else { return Ok(()) };
+    pub async fn stop(&self, owner: &Owner, id: &str) -> Result<bool, Ec2Error> {
+        let Some(instance) = self.owned_instance(owner, id).await? else { return Ok(true) };
         if instance.state.is_gone() || instance.state == InstanceState::Stopped {
-            return Ok(());
+            return Ok(true);
         }
-        // A spot instance of a one-time request cannot be stopped; its termination shuts the guest down, too.
+        // Of a one-time request.
         if instance.spot {
-            return Ok(());
+            return Ok(false);
         }
         let call = self.changing().await;
         let asked = call.stop_instances().instance_ids(id).send().await;
         match asked.map_err(|error| Ec2Error::of(format!("StopInstances of {id}"), error)) {
             Err(error) if error.kind() == Kind::State && instance.state == InstanceState::Stopping => (),
-            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) if error.is_not_found() => return Ok(true),
             other => other.map(drop)?,
         }
         let remedy = format!(
@@ -160,12 +165,16 @@ impl Ec2 {
              apply again."
         );
         let gate = Gate::new("instance stopped", id, ENDING_DEADLINE, remedy);
-        let looked = gate.pass(async || match self.instance(id).await? {
-            None => Ok(Look::Passed(())),
-            Some(one) if one.state.is_gone() || one.state == InstanceState::Stopped => Ok(Look::Passed(())),
-            Some(one) => Ok(Look::NotYet(one.state.to_string())),
+        let looked = gate.pass(|| async {
+            match self.instance(id).await? {
+                None => Ok(Look::Passed(())),
+                Some(one) if one.state.is_gone() || one.state == InstanceState::Stopped => {
+                    Ok(Look::Passed(()))
+                }
+                Some(one) => Ok(Look::NotYet(one.state.to_string())),
+            }
         });
-        looked.await.map_err(Ec2Error::stuck)
+        looked.await.map_err(Ec2Error::stuck).map(|()| true)
     }
 
     /// Starts a stopped instance.
@@ -175,9 +184,11 @@ impl Ec2 {
     pub async fn start(&self, owner: &Owner, id: &str) -> Result<(), Ec2Error> {
         let remedy = format!("Look at `aws ec2 describe-instances --instance-ids {id}`, and apply again.");
         let gate = Gate::new("instance stopped, to be started", id, ENDING_DEADLINE, remedy);
-        let looked = gate.pass(async || match self.owned_instance(owner, id).await? {
-            Some(one) if one.state == InstanceState::Stopping => Ok(Look::NotYet(one.state.to_string())),
-            other => Ok(Look::Passed(other)),
+        let looked = gate.pass(|| async {
+            match self.owned_instance(owner, id).await? {
+                Some(one) if one.state == InstanceState::Stopping => Ok(Look::NotYet(one.state.to_string())),
+                other => Ok(Look::Passed(other)),
+            }
         });
         let found = looked.await.map_err(Ec2Error::stuck)?;
         if found.is_none_or(|instance| instance.state != InstanceState::Stopped) {

@@ -29,8 +29,11 @@ pub struct Inventory {
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     changes: AtomicU64,
-    last: Mutex<Option<(u64, Result<Arc<Inventory>, Ec2Error>)>>,
+    last: Mutex<Option<(u64, Taken)>>,
 }
+
+/// An inventory, or why there is none. Both are shared.
+type Taken = Result<Arc<Inventory>, Ec2Error>;
 
 impl Cache {
     pub(crate) fn forget(&self) {

@@ -50,7 +50,7 @@ pub struct Launch {
     /// Whether the metadata service asks for a session token (IMDSv2).
     pub http_tokens_required: bool,
     /// Over how many hops the metadata service answers: 1, or 2 for containers.
-    pub hop_limit: u8,
+    pub hop_limit: u32,
     /// The root disk.
     pub root_disk: RootDisk,
     /// User data.
@@ -133,7 +133,7 @@ impl Launch {
             if self.http_tokens_required { HttpTokensState::Required } else { HttpTokensState::Optional };
         InstanceMetadataOptionsRequest::builder()
             .http_tokens(tokens)
-            .http_put_response_hop_limit(i32::from(self.hop_limit))
+            .http_put_response_hop_limit(signed(self.hop_limit))
             .build()
     }
 
@@ -169,29 +169,50 @@ impl Launch {
 }
 
 impl Ec2 {
-    /// The owner's instance: the one that there is, which an earlier run made, else a new one. At most one ever exists.
+    /// The owner's instance: the one that there is, which an earlier run began to make, else a new one. At most one ever exists.
     ///
     /// # Errors
-    /// What EC2 refuses; then nothing was made.
+    /// What EC2 refuses; then nothing was made. [`Ec2Error::Refused`] when there is one that was finished
+    /// ([`Self::mark_finished`]): it is another configuration's node, or one that should be imported.
     pub async fn ensure_instance(&self, owner: &Owner, launch: &Launch) -> Result<Instance, Ec2Error> {
         let listed = self.instances_of(owner).await?;
         let (gone, mut there): (Vec<_>, Vec<_>) = listed.into_iter().partition(|i| i.state.is_gone());
+        let Owner { node, scope } = owner;
         match (there.pop(), there.is_empty()) {
             (None, _) => self.launch(owner, launch, gone.len()).await,
-            (Some(one), true) => Ok(one),
+            (Some(one), true) if !one.tags.contains_key(tags::FINISHED) => Ok(one),
+            (Some(one), true) => Err(Ec2Error::refused(
+                format!("There is a node {node} in {scope} already: the instance {}", one.id),
+                "Two nodes of one name cannot replicate in one network: choose another name, import this instance, or terminate it.",
+            )),
             (Some(one), false) => {
                 let ids: Vec<_> = there.iter().chain([&one]).map(|instance| instance.id.as_str()).collect();
                 Err(Ec2Error::refused(
                     format!(
-                        "Several instances carry the tags of the node {} in {}: {}",
-                        owner.node,
-                        owner.scope,
+                        "Several instances carry the tags of the node {node} in {scope}: {}",
                         ids.join(", ")
                     ),
                     "Terminate those that are not this node's, or take the replivol: tags off them.",
                 ))
             }
         }
+    }
+
+    /// Marks an instance as one whose making was brought to its end, and whose id somebody knows.
+    ///
+    /// # Errors
+    /// What EC2 refuses.
+    pub async fn mark_finished(&self, instance: &Instance) -> Result<(), Ec2Error> {
+        if instance.tags.contains_key(tags::FINISHED) {
+            return Ok(());
+        }
+        let mark = Tags::from([(tags::FINISHED.to_owned(), "true".to_owned())]);
+        let call = self.changing().await;
+        let call = call.create_tags().resources(&instance.id).set_tags(Some(tags::write(&mark)));
+        call.send()
+            .await
+            .map(drop)
+            .map_err(|error| Ec2Error::of(format!("CreateTags of {}", instance.id), error))
     }
 
     /// `gone`: how many instances of this owner EC2 still lists as terminated. Their tokens are spent.
@@ -219,9 +240,11 @@ impl Ec2 {
             "Check iam_instance_profile: it must exist and hold a role.",
         );
         let looked = gate
-            .pass(async || match self.run_instances_once(owner, launch, token).await {
-                Err(error) if is_profile_unknown(&error) => Ok(Look::NotYet(error.to_string())),
-                other => other.map(Look::Passed),
+            .pass(|| async {
+                match self.run_instances_once(owner, launch, token).await {
+                    Err(error) if is_profile_unknown(&error) => Ok(Look::NotYet(error.to_string())),
+                    other => other.map(Look::Passed),
+                }
             })
             .await;
         looked.map_err(Ec2Error::stuck)

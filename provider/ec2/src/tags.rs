@@ -19,6 +19,9 @@ pub(crate) const SCOPE: &str = "replivol:scope";
 pub(crate) const ROLE: &str = "replivol:role";
 /// The tag of a disk that was kept when its node was destroyed.
 pub(crate) const RETAINED: &str = "replivol:retained";
+/// The tag of an instance whose making was brought to its end. A run that was cut leaves one without it, which the next
+/// run takes over.
+pub(crate) const FINISHED: &str = "replivol:finished";
 /// Keys with this prefix belong to AWS.
 const AWS: &str = "aws:";
 
@@ -106,10 +109,11 @@ fn fnv(bytes: &[u8], seed: u64) -> u64 {
 
 /// Merges the tags of users, later ones winning, under those of the owner, which always win except for `Name`.
 pub(crate) fn merged(owner: &Owner, role: &Role, of_users: &[&Tags]) -> Tags {
-    let mut all = owner.tags(role);
+    let own = owner.tags(role);
+    let reserved = |key: &str| (own.contains_key(key) && key != "Name") || key.starts_with(AWS);
+    let mut all = own.clone();
     for (key, value) in of_users.iter().flat_map(|tags| tags.iter()) {
-        let reserved = all.contains_key(key) && key != "Name";
-        if !reserved && !key.starts_with(AWS) {
+        if !reserved(key) {
             all.insert(key.clone(), value.clone());
         }
     }

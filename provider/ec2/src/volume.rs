@@ -160,7 +160,7 @@ impl Ec2 {
     /// only its client token is remembered.
     async fn listed(&self, id: &str) -> Result<Option<Volume>, Ec2Error> {
         let gate = Gate::new("volume listed", id, LISTED_DEADLINE, "");
-        let looked = gate.pass(async || {
+        let looked = gate.pass(|| async {
             let found = self.volume(id).await?;
             Ok(found.map_or_else(|| Look::NotYet("EC2 does not list it".to_owned()), Look::Passed))
         });
@@ -174,16 +174,18 @@ impl Ec2 {
     async fn ready(&self, id: &str) -> Result<Volume, Ec2Error> {
         let gate =
             Gate::new("volume ready", id, CREATE_DEADLINE, "Look at it in the EC2 console, and apply again.");
-        let looked = gate.pass(async || match self.volume(id).await? {
-            None => Ok(Look::NotYet("EC2 does not list it yet".to_owned())),
-            Some(volume) => match volume.state {
-                VolumeState::Available | VolumeState::InUse => Ok(Look::Passed(volume)),
-                VolumeState::Error => Err(Ec2Error::Broken {
-                    what: format!("The volume {id} failed; what was on it is lost"),
-                    remedy: "Delete it, and apply again for a new one.".to_owned(),
-                }),
-                state => Ok(Look::NotYet(state.to_string())),
-            },
+        let looked = gate.pass(|| async {
+            match self.volume(id).await? {
+                None => Ok(Look::NotYet("EC2 does not list it yet".to_owned())),
+                Some(volume) => match volume.state {
+                    VolumeState::Available | VolumeState::InUse => Ok(Look::Passed(volume)),
+                    VolumeState::Error => Err(Ec2Error::Broken {
+                        what: format!("The volume {id} failed; what was on it is lost"),
+                        remedy: "Delete it, and apply again for a new one.".to_owned(),
+                    }),
+                    state => Ok(Look::NotYet(state.to_string())),
+                },
+            }
         });
         looked.await.map_err(Ec2Error::stuck)
     }
@@ -204,7 +206,7 @@ impl Ec2 {
         );
         let gate =
             Gate::new("volume attached", format!("{volume_id} on {instance_id}"), ATTACH_DEADLINE, remedy);
-        let looked = gate.pass(async || {
+        let looked = gate.pass(|| async {
             let Some(volume) = self.owned_volume(owner, volume_id).await? else {
                 return Ok(Look::NotYet("EC2 does not list the volume".to_owned()));
             };
@@ -269,7 +271,7 @@ impl Ec2 {
         let remedy = "The guest still uses it: unmount it there and take DRBD down, or stop the instance, and apply again. \
                       Detaching by force loses data, and is not done here.";
         let gate = Gate::new("volume detached", volume_id, ATTACH_DEADLINE, remedy);
-        let looked = gate.pass(async || {
+        let looked = gate.pass(|| async {
             let Some(volume) = self.owned_volume(owner, volume_id).await? else {
                 return Ok(Look::Passed(()));
             };
@@ -369,7 +371,7 @@ impl Ec2 {
             GROW_DEADLINE,
             "Apply again later; EBS goes on with it by itself.",
         );
-        let looked = gate.pass(async || {
+        let looked = gate.pass(|| async {
             let call = self.client().await.describe_volumes_modifications().volume_ids(volume_id);
             let asked = call.send().await;
             let told = match asked

@@ -182,8 +182,10 @@ impl Instance {
         let interface = api.network_interfaces().iter().find(|interface| {
             interface.attachment().is_none_or(|attachment| attachment.device_index().unwrap_or(0) == 0)
         });
-        let mut groups: Vec<String> =
-            api.security_groups().iter().filter_map(|group| text(group.group_id())).collect();
+        // Those of the primary interface count: with several interfaces the instance itself has none to be changed.
+        let groups = interface.map(|interface| interface.groups()).filter(|groups| !groups.is_empty());
+        let groups = groups.unwrap_or_else(|| api.security_groups()).iter();
+        let mut groups: Vec<String> = groups.filter_map(|group| text(group.group_id())).collect();
         groups.sort();
         let disks = api.block_device_mappings().iter().filter_map(|mapping| {
             Some(Attachment {

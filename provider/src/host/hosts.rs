@@ -13,10 +13,10 @@ use std::time::Duration;
 use drbd_schemas::args::Module;
 use drbd_schemas::facts::HostFacts;
 use drbd_schemas::reply::{Code, Reply};
-use drbd_ssh::Target;
+use drbd_ssh::{ExecOutput, Target};
 use serde_json::Map;
 
-use super::{Connector, HostLink, Request, Spot, Trouble};
+use super::{Connector, HostLink, LinkError, Request, Spot, Trouble};
 
 /// Time for taking the facts of a host with many resources.
 const INFO_DEADLINE: Duration = Duration::from_secs(60);
@@ -105,6 +105,11 @@ impl Host {
         self.link.known_hosts().await.map_err(Trouble::Link)
     }
 
+    /// Runs a program that only looks.
+    pub(crate) async fn look(&self, argv: &[&str], deadline: Duration) -> Result<ExecOutput, LinkError> {
+        self.link.look(argv, deadline).await
+    }
+
     /// Runs a module; a reply that says `failed` is an error.
     pub(crate) async fn run(&self, request: &Request) -> Result<Reply, Trouble> {
         let changing = !request.only_looks();
@@ -123,7 +128,7 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{Later, LinkError};
+    use crate::host::Later;
     use drbd_ssh::SshError;
 
     /// Answers after a moment, and counts.
@@ -149,6 +154,14 @@ mod tests {
 
         fn known_hosts(&self) -> Later<'_, Result<Vec<String>, LinkError>> {
             Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn look<'a>(
+            &'a self,
+            _: &'a [&'a str],
+            _: Duration,
+        ) -> Later<'a, Result<drbd_ssh::ExecOutput, LinkError>> {
+            Box::pin(async { Ok(drbd_ssh::ExecOutput { code: 127, stdout: Vec::new(), stderr: Vec::new() }) })
         }
     }
 

@@ -129,6 +129,17 @@ impl HostLink for SshLink {
     fn known_hosts(&self) -> Later<'_, Result<Vec<String>, LinkError>> {
         Box::pin(async move { Ok(self.pool.connect(&self.target).await?.known_hosts()) })
     }
+
+    fn look<'a>(
+        &'a self,
+        argv: &'a [&'a str],
+        deadline: Duration,
+    ) -> Later<'a, Result<ExecOutput, LinkError>> {
+        Box::pin(async move {
+            let session = self.pool.connect(&self.target).await?;
+            Ok(session.exec(Exec::new(argv).within(deadline).idempotent()).await?)
+        })
+    }
 }
 
 async fn execute(session: &Session, path: &str, request: &Request) -> Result<ExecOutput, LinkError> {

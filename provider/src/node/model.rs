@@ -9,6 +9,7 @@ use drbd_schemas::declaration::{DeviceMap, DevicePath};
 use drbd_schemas::{Family, LvmName, NodeName, Storage, VolumeNumber};
 use tfplugin::{Decode, Diagnostic, Path, Reader, Value};
 
+use super::ec2;
 use crate::ssh_settings::SshSettings;
 
 /// A node.
@@ -90,7 +91,7 @@ impl<'v> Decode<'v> for NodeModel {
             pools: r
                 .entries("storage_pools")?
                 .into_iter()
-                .map(|(name, pool)| Ok((name.to_owned(), pool_of(&pool)?)))
+                .map(|(name, pool)| Ok((name.to_owned(), pool_of(&pool, ec2::devices(value, name))?)))
                 .collect::<Result<_, Diagnostic>>()?,
             family: family
                 .and_then(|text| [Family::V84, Family::V9].into_iter().find(|f| f.to_string() == text)),
@@ -112,7 +113,8 @@ pub(crate) fn consent(r: &Reader<'_>) -> Result<Vec<String>, Diagnostic> {
     Ok(r.get::<Option<Vec<String>>>("consent")?.unwrap_or_default())
 }
 
-fn pool_of(r: &Reader<'_>) -> Result<Pool, Diagnostic> {
+/// `ebs`: paths of the volumes that were attached for it.
+fn pool_of(r: &Reader<'_>, ebs: Vec<String>) -> Result<Pool, Diagnostic> {
     let lvm_name = |r: &Reader<'_>, name: &str| parsed(r, name, r.required_str(name)?, LvmName::new);
     let kind = if let Some(thin) = r.nested("lvm_thin")? {
         PoolKind::LvmThin {
@@ -129,7 +131,8 @@ fn pool_of(r: &Reader<'_>) -> Result<Pool, Diagnostic> {
             .collect::<Result<_, Diagnostic>>()?;
         PoolKind::Devices(devices)
     };
-    let disks = r.get::<Option<Vec<String>>>("disks")?.unwrap_or_default();
+    let mut disks = r.get::<Option<Vec<String>>>("disks")?.unwrap_or_default();
+    disks.extend(ebs);
     let disks =
         disks.iter().map(|disk| parsed(r, "disks", disk, DevicePath::try_from)).collect::<Result<_, _>>()?;
     Ok(Pool { kind, disks })

@@ -10,10 +10,13 @@ use tfplugin::{
     UpdateRequest, Value,
 };
 
+use drbd_schemas::facts::HostFacts;
+
+use super::ec2;
 use super::model::{self, NodeModel};
 use super::observe;
 use super::pools::{self, Made};
-use super::schema;
+use super::{schema, validate};
 use crate::host::Host;
 use crate::provider::Shared;
 use crate::ssh_settings::{self, SshSettings};
@@ -33,32 +36,78 @@ impl NodeResource {
     }
 
     async fn try_create(&self, req: &CreateRequest, ctx: &Context) -> Result<ApplyResult, ApplyResult> {
-        let early = |problem: Diagnostic| ApplyResult::failed(problem);
-        let model = NodeModel::decode(&req.planned, &Path::root()).map_err(early)?;
-        let host = self.host(&model).map_err(early)?;
-        let looked = host.fresh_facts(&[]).await;
-        let facts = looked.map_err(|t| early(t.diagnostic(model.name.as_str(), &host, "take the facts")))?;
-        let mut findings = observe::host_findings(&model, &facts);
-        findings.extend(observe::pool_findings(&model, &facts, true));
-        if !findings.is_empty() {
-            return Err(ApplyResult::failed(
-                findings.iter().map(observe::Finding::diagnostic).collect::<Diagnostics>(),
-            ));
+        let mut planned = req.planned.clone();
+        if ec2::is_instance(&planned) {
+            self.bring_up(&mut planned, None, ctx).await?;
         }
-        // All refusals come before the first pool is made: up to here nothing is to be cleaned up.
-        pools::check(&model, &host).await.map_err(ApplyResult::failed)?;
-        let keys = known_hosts(&model, &host).await.map_err(early)?;
-        let mut state = filled(&req.planned, &model, &facts, &keys);
+        // From here on the objects of a launched node have to stay in the state.
+        let launched = ec2::is_instance(&planned).then(|| planned.clone());
+        let early = |problems: Diagnostics| match &launched {
+            Some(state) => ApplyResult::partial(unfinished(state, &problems), problems),
+            None => ApplyResult::failed(problems),
+        };
+        let (model, host, facts) = self.ready(&planned).await.map_err(early)?;
+        let keys = known_hosts(&model, &host).await.map_err(|problem| early(problem.into()))?;
+        let state = filled(&planned, &model, &facts, &keys);
         ctx.record_state(&state);
         let mut made = Made::default();
         if let Err(problem) = pools::make(&model, &host, &facts, &mut made, ctx).await {
-            state.set("drift", Value::list([format!("unfinished: {}", problem.summary)]));
-            return Err(ApplyResult::partial(state, problem).private(made.write()));
+            let problems = Diagnostics::from(problem);
+            return Err(ApplyResult::partial(unfinished(&state, &problems), problems).private(made.write()));
         }
         Ok(ApplyResult::ok(state).private(made.write()))
     }
 
-    async fn try_read(&self, mut state: Value) -> Result<Value, Diagnostics> {
+    /// The instance of a node, and its disks.
+    async fn bring_up(
+        &self,
+        state: &mut Value,
+        prior: Option<&Value>,
+        ctx: &Context,
+    ) -> Result<(), ApplyResult> {
+        let configured = self.shared.configured().map_err(ApplyResult::failed)?;
+        let work = ec2::bring_up(&configured, state, prior, ctx);
+        let done = tokio::select! {
+            done = work => done,
+            () = ctx.cancelled().cancelled() => {
+                // What was made is in the state that was recorded, or found again by its tags.
+                let stopped = "Stopped before the instance was ready. What was made until then is kept; apply again to go on.";
+                return Err(ApplyResult::failed(Diagnostic::error("Stopped", stopped)));
+            }
+        };
+        done.map_err(|failed| {
+            if failed.touched {
+                ApplyResult::partial(unfinished(state, &failed.problems), failed.problems)
+            } else {
+                ApplyResult::failed(failed.problems)
+            }
+        })
+    }
+
+    /// The host of a node, when it is as it must be, and all pools can be made. All refusals come before the first pool is
+    /// made: up to here nothing is to be cleaned up on it.
+    async fn ready(&self, planned: &Value) -> Result<(NodeModel, Arc<Host>, HostFacts), Diagnostics> {
+        let model = NodeModel::decode(planned, &Path::root())?;
+        let host = self.host(&model)?;
+        let looked = host.fresh_facts(&[]).await;
+        let facts = looked.map_err(|t| t.diagnostic(model.name.as_str(), &host, "take the facts"))?;
+        let mut findings = observe::host_findings(&model, &facts);
+        findings.extend(observe::pool_findings(&model, &facts, true));
+        findings.iter().map(observe::Finding::diagnostic).collect::<Diagnostics>().into_result()?;
+        pools::check(&model, &host).await?;
+        Ok((model, host, facts))
+    }
+
+    async fn try_read(&self, mut state: Value) -> Result<Option<Value>, Diagnostics> {
+        let mut drift = Vec::new();
+        if ec2::is_instance(&state) {
+            let configured = self.shared.configured()?;
+            match ec2::see(configured.ec2()?, state).await? {
+                ec2::Seen::Gone => return Ok(None),
+                ec2::Seen::Down(down) => return Ok(Some(down)),
+                ec2::Seen::Up(up, found) => (state, drift) = (up, found),
+            }
+        }
         let model = NodeModel::decode(&state, &Path::root())?;
         let host = self.host(&model)?;
         let facts = host.facts().await.map_err(|t| {
@@ -68,49 +117,57 @@ impl NodeResource {
         })?;
         observe::fill(&mut state, &facts);
         state.set("known_hosts", Value::list(known_hosts(&model, &host).await?));
-        state.set("drift", Value::list(observe::drift(&model, &facts)));
-        Ok(state)
+        drift.extend(observe::drift(&model, &facts));
+        state.set("drift", Value::list(drift));
+        Ok(Some(state))
     }
 
     async fn try_update(&self, req: &UpdateRequest, ctx: &Context) -> Result<ApplyResult, ApplyResult> {
-        let early = |problem: Diagnostic| ApplyResult::failed(problem);
-        let prior = NodeModel::decode(&req.prior, &Path::root()).map_err(early)?;
-        let model = NodeModel::decode(&req.planned, &Path::root()).map_err(early)?;
+        let mut planned = req.planned.clone();
+        let launched = ec2::is_instance(&planned);
+        if launched {
+            self.bring_up(&mut planned, Some(&req.prior), ctx).await?;
+        }
+        let early = |problems: Diagnostics| {
+            if launched {
+                ApplyResult::partial(unfinished(&planned, &problems), problems)
+            } else {
+                ApplyResult::failed(problems)
+            }
+        };
+        let prior = NodeModel::decode(&req.prior, &Path::root()).map_err(|problem| early(problem.into()))?;
+        let model = NodeModel::decode(&planned, &Path::root()).map_err(|problem| early(problem.into()))?;
         let drifted = req.prior.get("drift").elements().is_some_and(|lines| !lines.is_empty());
         if prior.pools == model.pools
             && prior.ssh == model.ssh
             && !drifted
-            && !req.planned.get("known_hosts").is_unknown()
+            && !planned.get("known_hosts").is_unknown()
         {
-            return Ok(ApplyResult::ok(req.planned.clone()));
+            return Ok(ApplyResult::ok(planned));
         }
-        let host = self.host(&model).map_err(early)?;
-        let looked = host.fresh_facts(&[]).await;
-        let facts = looked.map_err(|t| early(t.diagnostic(model.name.as_str(), &host, "take the facts")))?;
-        let mut findings = observe::host_findings(&model, &facts);
-        findings.extend(observe::pool_findings(&model, &facts, true));
-        if !findings.is_empty() {
-            return Err(ApplyResult::failed(
-                findings.iter().map(observe::Finding::diagnostic).collect::<Diagnostics>(),
-            ));
-        }
-        let keys = known_hosts(&model, &host).await.map_err(early)?;
-        pools::check(&model, &host).await.map_err(ApplyResult::failed)?;
+        let (model, host, facts) = self.ready(&planned).await.map_err(early)?;
+        let keys = known_hosts(&model, &host).await.map_err(|problem| early(problem.into()))?;
         let mut made = Made::read(&req.private);
         let changed = async {
             pools::make(&model, &host, &facts, &mut made, ctx).await?;
             pools::remove(&prior, &pools::volume_groups(&model), &host, &mut made, ctx).await
         };
         match changed.await {
-            Err(problem) => Err(ApplyResult::failed(problem).private(made.write())),
+            Err(problem) => Err(early(problem.into()).private(made.write())),
             Ok(left) => {
-                let state = filled(&req.planned, &model, &facts, &keys);
+                let state = filled(&planned, &model, &facts, &keys);
                 Ok(ApplyResult::ok(state).private(made.write()).diagnostics(left))
             }
         }
     }
 
     async fn try_delete(&self, req: &DeleteRequest, ctx: &Context) -> Result<DeleteResult, Diagnostics> {
+        if ec2::is_instance(&req.prior) {
+            // Its pools go with its disks.
+            let left = ec2::remove(&*self.shared.configured()?, &req.prior, ctx).await?;
+            return Ok(DeleteResult::ok().diagnostics(left));
+        }
+        ec2::forbid_delete(&req.prior)?;
         let model = NodeModel::decode(&req.prior, &Path::root())?;
         let mut made = Made::read(&req.private);
         if made.volume_groups.is_empty() {
@@ -123,18 +180,21 @@ impl NodeResource {
     }
 }
 
+/// A state that says that its making did not come to its end.
+fn unfinished(state: &Value, problems: &Diagnostics) -> Value {
+    let mut state = state.clone();
+    let why = problems.iter().next().map(|problem| problem.summary.clone()).unwrap_or_default();
+    state.set("drift", Value::list([format!("unfinished: {why}")]));
+    state
+}
+
 async fn known_hosts(model: &NodeModel, host: &Host) -> Result<Vec<String>, Diagnostic> {
     let keys = host.known_hosts().await;
     keys.map_err(|trouble| trouble.diagnostic(model.name.as_str(), host, "read the verified host key"))
 }
 
 /// The plan with what only the host can tell. Known planned values stay.
-fn filled(
-    planned: &Value,
-    model: &NodeModel,
-    facts: &drbd_schemas::facts::HostFacts,
-    known_hosts: &[String],
-) -> Value {
+fn filled(planned: &Value, model: &NodeModel, facts: &HostFacts, known_hosts: &[String]) -> Value {
     let mut told = planned.clone();
     observe::fill(&mut told, facts);
     told.set("known_hosts", Value::list(known_hosts));
@@ -153,19 +213,23 @@ fn filled(
     state
 }
 
-fn planned(req: &PlanRequest) -> Result<Value, Diagnostics> {
+fn planned(req: &PlanRequest) -> PlanResult {
     let mut plan = req.proposed.clone();
-    if plan.is_null() {
-        return Ok(plan);
+    if req.action == PlanAction::Delete {
+        return ec2::forbid_delete(&req.prior).map(|()| plan).into();
     }
     plan.set("id", plan.get("name").clone());
-    if req.config.get("address").is_null() {
-        plan.set("address", model::default_address(plan.get("ssh"))?);
-    }
     if req.action == PlanAction::Update {
         plan.set("drift", Value::List(Vec::new()));
     }
-    Ok(plan)
+    let told = ec2::complete(req, &mut plan);
+    if req.config.get("address").is_null() && !ec2::is_instance(&plan) {
+        match model::default_address(plan.get("ssh")) {
+            Ok(address) => plan.set("address", address),
+            Err(problem) => return PlanResult::failed(problem),
+        }
+    }
+    PlanResult::ok(plan).diagnostics(told)
 }
 
 impl Resource for NodeResource {
@@ -178,17 +242,11 @@ impl Resource for NodeResource {
     }
 
     async fn validate(&self, config: &Value, _ctx: &Context) -> Diagnostics {
-        if config.get("address").is_null() {
-            return model::default_address(config.get("ssh"))
-                .err()
-                .map(Diagnostics::from)
-                .unwrap_or_default();
-        }
-        Diagnostics::new()
+        validate::node(config)
     }
 
     async fn plan(&self, req: PlanRequest, _ctx: &Context) -> PlanResult {
-        planned(&req).into()
+        planned(&req)
     }
 
     async fn create(&self, req: CreateRequest, ctx: &Context) -> ApplyResult {
@@ -196,7 +254,7 @@ impl Resource for NodeResource {
     }
 
     async fn read(&self, req: ReadRequest, _ctx: &Context) -> ReadResult {
-        self.try_read(req.state).await.map(Some).into()
+        self.try_read(req.state).await.into()
     }
 
     async fn update(&self, req: UpdateRequest, ctx: &Context) -> ApplyResult {

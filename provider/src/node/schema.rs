@@ -6,14 +6,20 @@ use drbd_schemas::declaration::DevicePath;
 use drbd_schemas::name::{self, NotAllowed};
 use tfplugin::{Attribute, Diagnostics, Path, Schema, Type, Value};
 
+use super::ec2;
 use crate::ssh_schema;
 
 /// What the resource is, in Markdown.
-pub(crate) const DESCRIPTION: &str = "A host that can hold replicas. In this version it is an existing host that is reached over SSH.\n\n\
+pub(crate) const DESCRIPTION: &str = "A host that can hold replicas: an existing one that is reached over SSH, or an EC2 instance that is launched for it with \
+             its data disks.\n\n\
              Creating it checks that the host has the given name, that the DRBD kernel module is loaded or can be, and that \
              drbd-utils are installed, and makes the storage pools for which `disks` are given. Nothing else is changed on the \
              host. The program that does the work there, `drbd-host`, is copied to `/var/lib/drbd-host/bin` once, under a name \
-             that tells its content.";
+             that tells its content.\n\n\
+             With `ec2` an instance is launched first: its host keys are learnt from its console before the first connection, and its \
+             data disks are objects of their own, which outlive it. A change of type or image, or an instance that is lost, puts a \
+             new instance under the node with the same disks. Objects are tagged with node and network, and found again by these \
+             tags when a run was cut.";
 
 const NAME: &str =
     "What `uname -n` prints on the host. `drbdadm` finds a host's part of a configuration by it.";
@@ -24,29 +30,42 @@ const LABELS: &str =
 
 /// The schema of the resource.
 pub(crate) fn schema() -> Schema {
-    Schema::new().description(DESCRIPTION).attributes([
-        Attribute::string("id").computed().description("The node's name."),
-        Attribute::string("name")
-            .required()
-            .requires_replace()
-            .validate(text(name::check_node_name))
-            .description(NAME),
-        ssh_schema::node_attribute(),
-        Attribute::string("address").optional().computed().validate(text(check_address)).description(ADDRESS),
-        Attribute::of("labels", Type::map(Type::String)).optional().description(LABELS),
-        storage_pools(Disks::Taken),
-        consent("a disk of a storage pool"),
-        Attribute::string("drbd_version")
-            .computed()
-            .description("Version of the DRBD kernel module that is loaded, or would be."),
-        Attribute::string("drbd_family").computed().description(
-            "`9`, or `8.4` for the module of stock distribution kernels (two nodes, no quorum).",
-        ),
-        Attribute::string("drbd_utils_version").computed().description("Version of drbd-utils on the host."),
-        Attribute::string("kernel_version").computed().description("Release of the running kernel."),
-        known_hosts().computed().unknown_when_changed(&["ssh"]),
-        drift(),
-    ])
+    Schema::new()
+        .description(DESCRIPTION)
+        .attributes([
+            Attribute::string("id").computed().description("The node's name."),
+            Attribute::string("name")
+                .required()
+                .requires_replace()
+                .validate(text(name::check_node_name))
+                .description(NAME),
+            ssh_schema::of_node(),
+            ec2::schema::ec2(),
+            Attribute::string("address")
+                .optional()
+                .computed()
+                .validate(text(check_address))
+                .description(ADDRESS),
+            Attribute::of("labels", Type::map(Type::String)).optional().description(LABELS),
+            storage_pools(Disks::Taken),
+            Attribute::bool("deletion_protection").default(false).description(
+                "Refuse to destroy or replace the node. To destroy it, first set this to `false` and apply.",
+            ),
+            consent("a disk of a storage pool"),
+            Attribute::string("drbd_version")
+                .computed()
+                .description("Version of the DRBD kernel module that is loaded, or would be."),
+            Attribute::string("drbd_family").computed().description(
+                "`9`, or `8.4` for the module of stock distribution kernels (two nodes, no quorum).",
+            ),
+            Attribute::string("drbd_utils_version")
+                .computed()
+                .description("Version of drbd-utils on the host."),
+            Attribute::string("kernel_version").computed().description("Release of the running kernel."),
+            known_hosts().computed().unknown_when_changed(&["ssh"]),
+            drift(),
+        ])
+        .attributes(ec2::schema::computed())
 }
 
 /// The part of a node that a resource group needs. `nodes = drbd_node.this` gives more; Terraform drops the rest.
@@ -128,6 +147,7 @@ fn storage_pools(disks: Disks) -> Attribute {
              node is destroyed, a volume group that was made this way is removed, if no volume is left in it. Unset: the volume \
              group and the thin pool must exist.",
         ));
+        members.push(ec2::schema::ebs());
     }
     Attribute::map_nested("storage_pools", members).optional().validate(pools).description(
         "Where the node's backing devices come from, by a name that the nodes of a resource group share. Each pool is exactly one \
@@ -180,7 +200,7 @@ fn pools(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
             let detail = format!("{at} must have exactly one of lvm_thin, lvm and devices; it has {found}.");
             diagnostics.error_at(&at, "Storage pool of no clear kind", detail);
         }
-        if given == ["devices"] && !pool.get("disks").is_null() {
+        if given == ["devices"] && !(pool.get("disks").is_null() && pool.get("ebs").is_null()) {
             let detail =
                 format!("{at} has devices, which are used as they are; disks belong to lvm_thin and lvm.");
             diagnostics.error_at(&at, "Disks without a volume group", detail);

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MPL-2.0
+output "device" {
+  description = "The device, on every node."
+  value       = drbd_replicated_volume.r0.device
+}
+
+output "instances" {
+  description = "The instances, by zone."
+  value       = { for zone, node in drbd_node.this : zone => node.instance.id }
+}
+
+output "known_hosts" {
+  description = "Lines for a known_hosts file: the verified keys of all nodes and of the bastion."
+  value       = distinct(flatten([for node in drbd_node.this : node.known_hosts]))
+}

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MPL-2.0
+variable "subnets" {
+  description = "A private subnet for each node, by a short name of its zone: { a = \"subnet-…\", b = \"subnet-…\", c = \"subnet-…\" }. All are in one VPC. Three need DRBD 9."
+  type        = map(string)
+}
+
+variable "security_group_ids" {
+  description = "Groups that let in SSH from here or from the bastion, and TCP ports 7000 to 7999 from one another."
+  type        = list(string)
+}
+
+variable "key_name" {
+  description = "Key pair of the region."
+  type        = string
+}
+
+variable "image" {
+  description = "Owner and name of the image; the newest is taken."
+  type        = object({ owners = list(string), name = string })
+  default     = { owners = ["099720109477"], name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*" }
+}
+
+variable "instance_type" {
+  description = "Type of the instances."
+  type        = string
+  default     = "m6i.large"
+}
+
+variable "region" {
+  description = "Region; null for the one of the environment or the profile."
+  type        = string
+  default     = null
+}
+
+variable "endpoint_url" {
+  description = "Endpoint of the EC2 API; null for AWS's own."
+  type        = string
+  default     = null
+}
+
+variable "disk_size" {
+  description = "Size of each node's data disk."
+  type        = string
+  default     = "100GiB"
+}
+
+variable "size" {
+  description = "Usable size of the volume."
+  type        = string
+  default     = "90GiB"
+}
+
+variable "user" {
+  description = "Login name of the image."
+  type        = string
+  default     = "ubuntu"
+}
+
+variable "private_key_file" {
+  description = "File with the private key of key_name; null for the SSH agent."
+  type        = string
+  default     = null
+}
+
+variable "bastion" {
+  description = "Address of the bastion; null when the subnets can be reached from here."
+  type        = string
+  default     = null
+}
+
+variable "known_hosts_files" {
+  description = "Files that vouch for the bastion's key; null for those of ssh itself."
+  type        = list(string)
+  default     = null
+}

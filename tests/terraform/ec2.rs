@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The three-zones example from an empty account: the real API client, real SSH through a bastion, real DRBD. Two zones, as
+//! the kernel's DRBD is 8.4.
+
+use super::workspace::Workspace;
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use std::time::Duration;
+use support::{Cloud, Lab};
+
+const ZONES: [usize; 2] = [2, 10];
+
+fn up_to_date(lab: &Lab) -> Result<()> {
+    for host in ZONES {
+        lab.eventually(host, Duration::from_secs(60), "drbdadm dstate r0 | grep -q '^UpToDate/UpToDate'")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn from_an_empty_account_to_a_replicated_volume_and_back() -> Result<()> {
+    let lab = Lab::up(1)?;
+    let cloud = Cloud::start(&lab)?;
+    let example = Workspace::three_zones(&lab, &cloud)?;
+    example.apply()?;
+    up_to_date(&lab)?;
+    let (instances, volumes) = cloud.there()?;
+    assert_eq!((instances.len(), volumes.len()), (2, 2));
+    for volume in &volumes {
+        assert_eq!(volume["tags"]["project"], "three-zones", "{volume}");
+        assert_eq!(volume["tags"]["replivol:role"], "data/d0", "{volume}");
+    }
+    assert_eq!(example.plan()?, None);
+
+    cloud.ask(&json!({ "op": "calls" }))?;
+    example.apply()?;
+    let calls: Vec<String> = serde_json::from_value(cloud.ask(&json!({ "op": "calls" }))?)?;
+    ensure!(calls.iter().all(|call| call.starts_with("Describe")), "an apply without a change: {calls:?}");
+    ensure!(calls.len() <= 5, "{calls:?}");
+
+    an_instance_that_is_lost_is_replaced_with_its_disk(&lab, &cloud, &example)?;
+
+    example.destroy()?;
+    let (instances, volumes) = cloud.there()?;
+    assert_eq!((instances.len(), volumes.len()), (0, 0));
+    Ok(())
+}
+
+fn an_instance_that_is_lost_is_replaced_with_its_disk(
+    lab: &Lab,
+    cloud: &Cloud<'_>,
+    example: &Workspace<'_>,
+) -> Result<()> {
+    lab.sh(2, "drbdadm primary r0 && mkfs.ext4 -q /dev/drbd1000 && mount /dev/drbd1000 /mnt && echo before >/mnt/x && umount /mnt && drbdadm secondary r0")?;
+    let (instances, before) = cloud.there()?;
+    let lost =
+        instances.iter().find(|instance| instance["tags"]["replivol:node"] == "drbd-b").context("drbd-b")?;
+    cloud.ask(&json!({ "op": "terminate", "instance": lost["id"] }))?;
+    lab.sh(2, "drbdadm primary r0 && mount /dev/drbd1000 /mnt && echo after >>/mnt/x && umount /mnt && drbdadm secondary r0")?;
+
+    let plan = example.plan()?.context("a lost instance is a change")?;
+    assert!(plan.contains("Its data disks stay: data/d0"), "{plan}");
+    assert!(plan.contains("0 to add") && plan.contains("0 to destroy"), "{plan}");
+    example.apply()?;
+    up_to_date(lab)?;
+    let (instances, after) = cloud.there()?;
+    assert_eq!(instances.len(), 2);
+    let ids =
+        |volumes: &[serde_json::Value]| volumes.iter().map(|volume| volume["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&before), ids(&after), "the same disks");
+    // The replica that came back has what was written while it was away, by a synchronisation of the changes only.
+    lab.sh(10, "drbdadm primary r0 && mount -o ro /dev/drbd1000 /mnt && grep -q before /mnt/x && grep -q after /mnt/x; r=$?; umount /mnt; drbdadm secondary r0; exit $r")?;
+    assert_eq!(example.plan()?, None);
+    Ok(())
+}
