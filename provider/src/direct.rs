@@ -56,6 +56,15 @@ impl Engine for DirectEngine {
         bring_up::bring_up(&self.configured, volume, goal, run).await
     }
 
+    async fn vouched(
+        &self,
+        volume: &Volume,
+        backings: &[String],
+        run: Run<'_>,
+    ) -> Result<Vec<String>, Diagnostics> {
+        bring_up::vouched(&self.configured, volume, backings, run).await
+    }
+
     async fn change(&self, before: &Volume, after: &Volume, run: Run<'_>) -> Result<Outcome, Diagnostics> {
         change::change(&self.configured, before, after, run).await
     }

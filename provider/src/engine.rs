@@ -78,6 +78,9 @@ pub(crate) struct Outcome {
     pub(crate) drift: Vec<String>,
     /// Why replicas are still being synchronised although that was to be waited for. The volume can be used.
     pub(crate) catching_up: Option<String>,
+    /// What stays the same about the backing devices that hold this volume (`lv:<uuid>` and the like), wherever they are
+    /// attached. Sorted.
+    pub(crate) backings: Vec<String>,
 }
 
 /// A volume as a refresh finds it.
@@ -120,6 +123,15 @@ pub(crate) trait Engine: Send + Sync {
         goal: Goal,
         run: Run<'_>,
     ) -> impl Future<Output = Result<Outcome, Diagnostics>> + Send;
+
+    /// Consents for backing devices that a host refuses because it does not remember them, although they are among
+    /// `backings`: disks of this volume under another machine. Changes nothing.
+    fn vouched(
+        &self,
+        volume: &Volume,
+        backings: &[String],
+        run: Run<'_>,
+    ) -> impl Future<Output = Result<Vec<String>, Diagnostics>> + Send;
 
     /// Changes a volume that is as `before` declares.
     fn change(

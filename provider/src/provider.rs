@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The provider itself: its block, and what its resources share.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use drbd_ec2::{Ec2, Settings};
 use drbd_ssh::Pool;
@@ -43,6 +44,8 @@ pub(crate) struct Configured {
     ec2: Result<Ec2, Diagnostic>,
     hosts: Hosts,
     reservations: Arc<Reservations>,
+    /// Hosts of instances that this run found gone or stopped. Nobody has to wait for their answer.
+    down: Mutex<BTreeSet<String>>,
 }
 
 impl Shared {
@@ -72,8 +75,13 @@ impl Shared {
     ) {
         let binary = binary.map_or_else(HostBinary::default_path, PathBuf::from);
         let hosts = Hosts::new((self.make_connector)(binary));
-        let configured =
-            Configured { ssh, ec2: ec2.map(Ec2::new), hosts, reservations: Arc::clone(&self.reservations) };
+        let configured = Configured {
+            ssh,
+            ec2: ec2.map(Ec2::new),
+            hosts,
+            reservations: Arc::clone(&self.reservations),
+            down: Mutex::default(),
+        };
         let mut slot = self.configured.write().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(Arc::new(configured));
     }
@@ -95,6 +103,17 @@ impl Configured {
     /// When the provider block is not known yet.
     pub(crate) fn ec2(&self) -> Result<&Ec2, Diagnostic> {
         self.ec2.as_ref().map_err(Clone::clone)
+    }
+
+    /// Remembers that the instance of this host does not run.
+    pub(crate) fn is_down(&self, host: &str) {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());
+    }
+
+    /// Whether the instance of a node was found not to run.
+    pub(crate) fn known_down(&self, node: &SshSettings) -> bool {
+        let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        node.host.as_ref().is_some_and(|host| down.contains(host))
     }
 
     /// Numbers given out by this process.

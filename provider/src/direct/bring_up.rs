@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use drbd_engine::drift;
-use drbd_schemas::NodeName;
 use drbd_schemas::args::Condition;
 use drbd_schemas::facts::{HostFacts, ResourceFacts};
 use drbd_schemas::reply::Code;
+use drbd_schemas::{NodeName, Verdict};
 use tfplugin::Diagnostics;
 
 use super::crew::{AllFacts, Crew, unless_stopped};
@@ -34,6 +34,41 @@ pub(super) async fn rehearse(
     let crew = Crew::new(configured, volume)?;
     let request = crew.present(&AllFacts::new(), run)?.checking();
     crew.everywhere(&request, &format!("prepare {}", crew.name())).await.map(drop)
+}
+
+/// Consents for devices of `backings` that a host does not remember. A machine that was put under a disk has none of the
+/// notes of the one before; that the device is this volume's is known from there. The host names the very device and its
+/// content in the consent that it asks for; only one for a device that is known is given.
+pub(super) async fn vouched(
+    configured: &Configured,
+    volume: &Volume,
+    backings: &[String],
+    run: Run<'_>,
+) -> Result<Vec<String>, Diagnostics> {
+    let mut given = Vec::new();
+    if backings.is_empty() {
+        return Ok(given);
+    }
+    let crew = Crew::new(configured, volume)?;
+    let request = crew.present(&AllFacts::new(), run)?.checking();
+    for member in &crew.members {
+        if let Err(Trouble::Reply(reply)) = member.host.run(&request).await
+            && reply.code == Code::ForeignData
+        {
+            given.extend(reply.next_steps.iter().filter_map(|step| asked_for(step, backings)));
+        }
+    }
+    Ok(given)
+}
+
+/// The consent to adopt one of these devices, in the step that asks for it.
+fn asked_for(step: &str, backings: &[String]) -> Option<String> {
+    let mut quoted = step.split('"').skip(1).step_by(2);
+    let is_known = |token: &&str| {
+        let device = token.strip_prefix("adopt:").and_then(|rest| rest.rsplit_once(':'));
+        device.is_some_and(|(identity, _)| backings.iter().any(|known| known == identity))
+    };
+    quoted.find(is_known).map(str::to_owned)
 }
 
 /// Brings the volume up everywhere.
@@ -150,7 +185,14 @@ pub(super) fn outcome_of<'f>(
     if let Some(line) = no_data(found()) {
         drift.push(line);
     }
-    Outcome { size_bytes: sizes.filter(|bytes| *bytes > 0).min(), drift, catching_up: None }
+    let mut backings: Vec<String> = found()
+        .flat_map(|resource| resource.volumes.values())
+        .filter_map(|volume| volume.backing.as_ref())
+        .filter(|backing| !matches!(backing.verdict, Verdict::Foreign { .. } | Verdict::Unreadable { .. }))
+        .filter_map(|backing| backing.identity.clone())
+        .collect();
+    backings.sort();
+    Outcome { size_bytes: sizes.filter(|bytes| *bytes > 0).min(), drift, catching_up: None, backings }
 }
 
 /// All disks are up and none has ever had data: the first synchronisation did not happen.
@@ -161,4 +203,18 @@ fn no_data<'f>(resources: impl Iterator<Item = &'f ResourceFacts>) -> Option<Str
     disks
         .all(|disk| matches!(disk, "Inconsistent" | "Diskless"))
         .then(|| "no replica has good data: the first synchronisation was not started".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::asked_for;
+
+    #[test]
+    fn only_known_devices_are_vouched_for() {
+        let step = "If it may be taken over, run again with consent: [\"adopt:lv:OC2jiH-x:CFA0\"].";
+        assert_eq!(asked_for(step, &["lv:OC2jiH-x".into()]).as_deref(), Some("adopt:lv:OC2jiH-x:CFA0"));
+        assert_eq!(asked_for(step, &["lv:OC2jiH".into(), "lv:other".into()]), None);
+        assert_eq!(asked_for("consent: [\"overwrite:lv:OC2jiH-x:ext4\"]", &["lv:OC2jiH-x".into()]), None);
+        assert_eq!(asked_for("Use another device.", &["lv:OC2jiH-x".into()]), None);
+    }
 }

@@ -104,7 +104,12 @@ impl NodeResource {
             let configured = self.shared.configured()?;
             match ec2::see(configured.ec2()?, state).await? {
                 ec2::Seen::Gone => return Ok(None),
-                ec2::Seen::Down(down) => return Ok(Some(down)),
+                ec2::Seen::Down(down) => {
+                    if let Some(host) = down.get("ssh").get("host").as_str() {
+                        configured.is_down(host);
+                    }
+                    return Ok(Some(down));
+                }
                 ec2::Seen::Up(up, found) => (state, drift) = (up, found),
             }
         }

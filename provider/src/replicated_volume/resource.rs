@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use drbd_schemas::{Secret, VolumeNumber};
+use serde::{Deserialize, Serialize};
 use tfplugin::{
     ApplyResult, Context, CreateRequest, Decode, DeleteRequest, DeleteResult, Diagnostic, Diagnostics,
     ImportResult, Path, PlanRequest, PlanResult, ReadRequest, ReadResult, Resource, Schema, UpdateRequest,
@@ -52,7 +53,8 @@ impl VolumeResource {
         match engine.bring_up(&volume, model.goal, run).await {
             Ok(outcome) => {
                 fill(&mut state, &outcome);
-                Ok(ApplyResult::ok(state).diagnostics(warnings(&model, &outcome, &prepared.standing)))
+                let told = warnings(&model, &outcome, &prepared.standing);
+                Ok(ApplyResult::ok(state).private(Kept::of(&outcome)).diagnostics(told))
             }
             Err(mut problems) => {
                 problems.push(tainted(&model));
@@ -61,17 +63,33 @@ impl VolumeResource {
         }
     }
 
-    async fn try_read(&self, mut state: Value) -> Result<Option<Value>, Diagnostics> {
+    async fn try_read(&self, mut state: Value) -> Result<ReadResult, Diagnostics> {
         let model = VolumeModel::decode(&state, &Path::root())?;
-        match self.engine()?.sight(&stored(&model)?).await? {
-            Sight::Gone => Ok(None),
+        let volume = stored(&model)?;
+        let unfinished = model.drift.iter().filter(|line| *line == UNFINISHED).cloned();
+        let down = self.down(&volume)?;
+        if !down.is_empty() {
+            // Its node says so, too, and is repaired first.
+            let lines = down.into_iter().map(|node| format!("{node}: its instance does not run"));
+            state.set("drift", Value::list(unfinished.chain(lines)));
+            return Ok(ReadResult::ok(state));
+        }
+        match self.engine()?.sight(&volume).await? {
+            Sight::Gone => Ok(ReadResult::gone()),
             Sight::There(outcome) => {
-                let unfinished = model.drift.iter().filter(|line| *line == UNFINISHED).cloned();
+                let kept = Kept::of(&outcome);
                 let drift = unfinished.chain(outcome.drift).collect();
                 fill(&mut state, &Outcome { drift, ..outcome });
-                Ok(Some(state))
+                Ok(ReadResult::ok(state).private(kept))
             }
         }
+    }
+
+    /// Nodes whose instance this run found not to run.
+    fn down(&self, volume: &engine::Volume) -> Result<Vec<String>, Diagnostic> {
+        let configured = self.shared.configured()?;
+        let down = volume.members.iter().filter(|(_, ssh)| configured.known_down(ssh));
+        Ok(down.map(|(name, _)| name.to_string()).collect())
     }
 
     async fn try_update(&self, req: &UpdateRequest, ctx: &Context) -> Result<ApplyResult, Diagnostics> {
@@ -85,7 +103,15 @@ impl VolumeResource {
         let mut state = updated_state(&req.planned, &after);
         let mut outcome = None;
         let mut notes = Diagnostics::new();
-        if !prior.drift.is_empty() {
+        // A node that is reached in another way can be another machine under the same disk: what is missing there is brought up.
+        let moved = before.members != after.members;
+        let mut consent = model.consent.clone();
+        if moved {
+            let backings = Kept::read(&req.private).backings;
+            consent.extend(self.engine()?.vouched(&after, &backings, run).await?);
+        }
+        let run = Run { consent: &consent, ..run };
+        if !prior.drift.is_empty() || moved {
             let engine = self.engine()?;
             let repaired = engine.bring_up(&after, model.goal, run).await?;
             notes.extend(catching_up(&model, &repaired));
@@ -94,6 +120,7 @@ impl VolumeResource {
         if before != after {
             outcome = Some(self.engine()?.change(&before, &after, run).await?);
         }
+        let kept = outcome.as_ref().map(Kept::of);
         if let Some(outcome) = outcome {
             if !outcome.drift.is_empty() {
                 return Err(not_as_declared(&model, &outcome.drift).into());
@@ -102,7 +129,11 @@ impl VolumeResource {
                 state.set("size_bytes", bytes);
             }
         }
-        Ok(ApplyResult::ok(state).diagnostics(notes))
+        let result = ApplyResult::ok(state).diagnostics(notes);
+        Ok(match kept {
+            Some(kept) => result.private(kept),
+            None => result,
+        })
     }
 
     async fn try_delete(&self, req: &DeleteRequest, ctx: &Context) -> Result<DeleteResult, Diagnostics> {
@@ -129,6 +160,26 @@ impl VolumeResource {
             model.name
         );
         Ok(DeleteResult::ok().warn(Diagnostic::warning("Backing storage was kept", detail)))
+    }
+}
+
+/// What is remembered about a volume besides its state.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    /// Its backing devices, by what stays the same about them.
+    #[serde(default)]
+    backings: Vec<String>,
+}
+
+impl Kept {
+    /// As private bytes.
+    fn of(outcome: &Outcome) -> Vec<u8> {
+        serde_json::to_vec(&Self { backings: outcome.backings.clone() }).unwrap_or_default()
+    }
+
+    /// From private bytes; nothing, when there are none.
+    fn read(private: &[u8]) -> Self {
+        serde_json::from_slice(private).unwrap_or_default()
     }
 }
 
@@ -312,7 +363,7 @@ impl Resource for VolumeResource {
     }
 
     async fn read(&self, req: ReadRequest, _ctx: &Context) -> ReadResult {
-        self.try_read(req.state).await.into()
+        self.try_read(req.state).await.unwrap_or_else(ReadResult::failed)
     }
 
     async fn update(&self, req: UpdateRequest, ctx: &Context) -> ApplyResult {
