@@ -12,6 +12,7 @@ HOST_TARGET := x86_64-unknown-linux-gnu
 # Where tests, demo and examples find what `build` and `setup` made.
 export REPLIVOL_DIST := $(TARGET)/dist
 export REPLIVOL_ANSIBLE := $(CACHE)/ansible/bin
+export REPLIVOL_MOTO := $(CACHE)/moto/bin
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12

@@ -20,9 +20,10 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
              tokio-stream tokio-util tonic tonic-prost tracing tracing-subscriber unicode-normalization",
         ),
         ("drbd-ssh", "base64 bytes hmac russh rustix sha1 sha2 thiserror tokio tracing zeroize"),
+        ("drbd-ec2", "aws-config aws-runtime aws-sdk-ec2 base64 thiserror tokio tracing"),
         (
             "terraform-provider-drbd",
-            "anyhow drbd-engine drbd-schemas drbd-ssh futures serde serde_json sha2 tfplugin thiserror tokio tokio-util \
+            "anyhow drbd-ec2 drbd-engine drbd-schemas drbd-ssh futures serde serde_json sha2 tfplugin thiserror tokio tokio-util \
              tracing",
         ),
     ];

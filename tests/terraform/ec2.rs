@@ -68,6 +68,9 @@ fn an_instance_that_is_lost_is_replaced_with_its_disk(
     let ids =
         |volumes: &[serde_json::Value]| volumes.iter().map(|volume| volume["id"].clone()).collect::<Vec<_>>();
     assert_eq!(ids(&before), ids(&after), "the same disks");
+    let resync = lab.sh(2, "dmesg | grep -o 'will sync [0-9]* KB' | tail -1")?;
+    let kib: u64 = resync.split_whitespace().nth(2).context("a resync")?.parse()?;
+    ensure!(kib < 16 * 1024, "of 64 MiB only the changes are sent, not {kib} KiB");
     // The replica that came back has what was written while it was away, by a synchronisation of the changes only.
     lab.sh(10, "drbdadm primary r0 && mount -o ro /dev/drbd1000 /mnt && grep -q before /mnt/x && grep -q after /mnt/x; r=$?; umount /mnt; drbdadm secondary r0; exit $r")?;
     assert_eq!(example.plan()?, None);

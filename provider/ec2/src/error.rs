@@ -227,6 +227,7 @@ fn remedy(code: &str) -> &'static str {
             "Check image_id: images belong to one region."
         }
         "InvalidIPAddress.InUse" => "The private IP address is taken; choose another one.",
+        "InvalidInstanceType" => "Check instance_type: regions do not all have the same types.",
         "InvalidZone.NotFound" => "Check availability_zone and the region.",
         "InvalidBlockDeviceMapping" => "Check root_block_device against the image.",
         code => match kind(code) {

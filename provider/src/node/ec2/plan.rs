@@ -315,7 +315,7 @@ mod tests {
         prior.set("volumes", Value::Map(std::collections::BTreeMap::new()));
         assert!(texts(&update(prior, |_| ()).1).contains("synchronised in full"));
         let (_, told) = update(there(), |plan| {
-            plan.set("storage_pools", Value::map([("data", Value::object([("x", "y")]))]))
+            plan.set("storage_pools", Value::map([("data", Value::object([("x", "y")]))]));
         });
         assert!(told.has_errors() && texts(&told).contains("\"d0\""));
     }
