@@ -11,8 +11,15 @@ use serde_json::{Map, Value};
 use support::made::checkout;
 
 const PAGE: &str = "docs/ansible.md";
-const MODULES: [&str; 5] =
-    ["drbd_storage_pool", "drbd_resource", "drbd_wait", "drbd_initial_sync", "drbd_info"];
+const MODULES: [&str; 7] = [
+    "drbd_storage_pool",
+    "drbd_resource",
+    "drbd_wait",
+    "drbd_initial_sync",
+    "drbd_role",
+    "drbd_verify",
+    "drbd_info",
+];
 
 #[test]
 fn the_page_is_current() {

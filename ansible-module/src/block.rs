@@ -70,9 +70,11 @@ fn partitions(dir: &Path, kernel_name: &str) -> Vec<String> {
 }
 
 /// Offset of the first byte found that is not zero: both ends are read as a whole, the rest in samples.
-pub(crate) fn first_data(path: &str) -> Result<Option<u64>, HostError> {
+/// `end` cuts the device short: what lies behind it does not count.
+pub(crate) fn first_data(path: &str, end: Option<u64>) -> Result<Option<u64>, HostError> {
     let os = |error: io::Error| HostError::Os { what: format!("read {path}"), reason: error.to_string() };
     let size = describe(path)?.map_or(0, |block| block.size_bytes);
+    let size = end.map_or(size, |end| end.min(size));
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(i32::try_from(rustix::fs::OFlags::CLOEXEC.bits()).unwrap_or(0))

@@ -12,7 +12,7 @@ use crate::stop::Stop;
 use crate::wording;
 use drbd_engine::host::Host;
 use drbd_engine::run::{self, Mode};
-use drbd_engine::{info, pool, wait};
+use drbd_engine::{info, pool, role, verify, wait};
 use drbd_schemas::args::{self, Args, Module};
 use drbd_schemas::reply::{Code, Reply};
 use drbd_schemas::secret::Secret;
@@ -228,6 +228,8 @@ fn take_locks(args: &Args, module: Module, mode: Mode, stop: &Stop) -> Result<Ve
             Ok(vec![take(format!("resource-{}", args.resource.name()), args.run.lock_timeout)?])
         }
         Args::StoragePool(args) => Ok(vec![take(format!("pool-{}", args.volume_group), args.lock_timeout)?]),
+        Args::Role(args) => Ok(vec![take(format!("resource-{}", args.name), args.lock_timeout)?]),
+        Args::Verify(args) => Ok(vec![take(format!("resource-{}", args.name), args.lock_timeout)?]),
         Args::Info(_) | Args::Wait(_) => Ok(Vec::new()),
     }
 }
@@ -240,6 +242,8 @@ pub(crate) fn dispatch(host: &impl Host, args: &Args, mode: Mode) -> Reply {
         Args::Wait(args) => wait::wait(host, args, mode),
         Args::InitialSync(args) => run::initial_sync(host, args, mode),
         Args::StoragePool(args) => pool::storage_pool(host, args, mode),
+        Args::Role(args) => role::role(host, args, mode),
+        Args::Verify(args) => verify::verify(host, args, mode),
     }
 }
 

@@ -11,6 +11,7 @@
 //! * [`wording`] says what is wrong with them in Ansible's words,
 //! * [`hidden`] keeps secrets out of the answer,
 //! * [`local_host`] is the engine's hands on this machine,
+//! * [`users`] finds the processes that use a device,
 //! * [`lock`] lets one writer in at a time,
 //! * [`stop`] turns signals into a stop between steps,
 //! * [`person`] is what somebody at a terminal sees.
@@ -25,6 +26,7 @@ mod local_host;
 mod lock;
 mod person;
 mod stop;
+mod users;
 mod wording;
 
 pub use handshake::PROTOCOL;

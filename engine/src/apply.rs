@@ -144,6 +144,15 @@ fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
             Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
         }
         Op::ExpectSize { volume, kib } => expect_size(host, resource, *volume, *kib),
+        Op::ExpectBlank { device, leftovers } => expect_blank(host, device, *leftovers),
+        Op::NoteFilesystem { volume, making } => {
+            let mut record: Record = observe::record(host, resource)?;
+            match making {
+                true => record.making_filesystem.insert(*volume),
+                false => record.making_filesystem.remove(volume),
+            };
+            Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
+        }
         Op::ExpectNoLv { volume_group, name } => expect_no_lv(host, volume_group, name),
     }
 }
@@ -212,6 +221,21 @@ fn expect_size(host: &impl Host, resource: &str, volume: VolumeNumber, kib: u64)
         }
         host.pause(Duration::from_millis(100));
     }
+}
+
+/// The plan's look may be old by now, or was taken below DRBD: what counts is the device itself.
+fn expect_blank(host: &impl Host, device: &str, leftovers: bool) -> Result<(), StepError> {
+    let probe = blkid::parse_probe(&host.run(&blkid::probe(device))?).map_err(ObserveError::from)?;
+    let found = match probe {
+        blkid::Probe::Found(found) => found.to_string(),
+        blkid::Probe::Ambivalent => "several signatures at once".to_owned(),
+        blkid::Probe::NothingKnown if leftovers => return Ok(()),
+        blkid::Probe::NothingKnown => match host.first_data(device, None)? {
+            None => return Ok(()),
+            Some(offset) => format!("data without a known signature (at byte {offset})"),
+        },
+    };
+    Err(StepError::NoEffect(format!("{device} was to be blank and holds {found}; it was not written")))
 }
 
 fn expect_no_lv(host: &impl Host, volume_group: &str, name: &str) -> Result<(), StepError> {

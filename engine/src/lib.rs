@@ -11,8 +11,8 @@
 //! * [`observe`] looks at a host through [`host::Host`] and yields [`observed::Observed`].
 //! * [`plan`] compares it with a [`drbd_schemas::Resource`]; refusing ([`refusal::Refusal`]) is one of its results.
 //! * [`step`] is the closed vocabulary, [`ops`] says which commands a step needs, [`apply`] runs them.
-//! * [`run`] puts these in order for one module call and words the reply; [`info`], [`wait`], [`pool`] and [`sync`] are
-//!   the other modules.
+//! * [`run`] puts these in order for one module call and words the reply; [`info`], [`wait`], [`pool`], [`sync`],
+//!   [`role`] and [`verify`] are the other modules.
 //! * [`drift`], [`placement`] and [`allocate`] serve whoever looks after many hosts at once.
 //! * [`tools`] has one file per external program.
 //!
@@ -34,10 +34,12 @@ pub mod pool;
 pub mod record;
 pub mod refusal;
 pub mod res_file;
+pub mod role;
 pub mod run;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulate;
 pub mod step;
 pub mod sync;
 pub mod tools;
+pub mod verify;
 pub mod wait;

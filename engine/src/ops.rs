@@ -53,6 +53,20 @@ pub enum Op {
         /// In KiB.
         kib: u64,
     },
+    /// Check, right before it is written, that a device shows no signature and reads as zeroes.
+    ExpectBlank {
+        /// The device.
+        device: String,
+        /// Data without a signature are the rest of a run that was cut.
+        leftovers: bool,
+    },
+    /// Note in the record that a file system is being made on a volume, or no longer.
+    NoteFilesystem {
+        /// The volume.
+        volume: VolumeNumber,
+        /// It begins now.
+        making: bool,
+    },
     /// Check that a logical volume is gone.
     ExpectNoLv {
         /// The volume group.
@@ -106,6 +120,8 @@ pub fn of(step: &Step) -> Vec<Op> {
         Step::StartInitialSync { promote, demote, .. } => {
             vec![Op::NotePromotion(true), run(promote.clone()), run(demote.clone()), Op::NotePromotion(false)]
         }
+        Step::Role(step) => step.ops(),
+        Step::Verify { cmds, .. } => cmds.iter().cloned().map(Op::Run).collect(),
         Step::GiveRoleBack { demote } => vec![run(demote.clone()), Op::NotePromotion(false)],
         // The note comes first: after a cut, the next run knows whose label it finds.
         Step::CreatePv { disk, filter } => {
@@ -179,6 +195,8 @@ pub fn argv(ops: &[Op]) -> Vec<Vec<String>> {
             | Op::NoteMetadata { .. }
             | Op::NotePromotion(_)
             | Op::ExpectSize { .. }
+            | Op::ExpectBlank { .. }
+            | Op::NoteFilesystem { .. }
             | Op::ExpectNoLv { .. } => None,
         })
         .collect()

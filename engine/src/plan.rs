@@ -9,6 +9,7 @@ pub mod metadata;
 pub mod parts;
 pub mod preflight;
 pub mod remove;
+pub mod role;
 pub mod running;
 pub mod size;
 pub mod storage;

@@ -11,7 +11,7 @@
 
 use drbd_schemas::VolumeNumber;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where records are kept.
 pub const DIR: &str = "/var/lib/drbd-host/records";
@@ -34,6 +34,9 @@ pub struct Record {
     /// This host was promoted only for one step (the first synchronisation, growing), and has not given the role back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub promoted_for_sync: bool,
+    /// Volumes on which a file system is being made: on a blank device, by a run that may have been cut.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub making_filesystem: BTreeSet<VolumeNumber>,
 }
 
 /// What this host made for one volume.

@@ -257,7 +257,6 @@ fn stand_alone(observed: &Observed) -> bool {
 
 fn not_converged(mut reply: Reply, seen: &Seen, name: &str) -> Reply {
     reply.failed = true;
-    let left: Vec<String> = seen.plan.steps.iter().map(|planned| planned.step.to_string()).collect();
     if stand_alone(&seen.observed) {
         reply.code = Code::SplitBrain;
         reply.msg = format!(
@@ -270,10 +269,18 @@ fn not_converged(mut reply: Reply, seen: &Seen, name: &str) -> Reply {
             ),
         ];
     } else {
-        reply.code = Code::NotConverged;
-        reply.msg = format!("every step was done, and yet this is left to do: {}.", left.join(", "));
-        reply.next_steps = vec!["Run again; if it is still left, look at the kernel log.".to_owned()];
+        return not_done(reply, &seen.plan);
     }
+    reply
+}
+
+/// Every step was done, and the host is still not as it should be.
+pub(crate) fn not_done(mut reply: Reply, left: &Plan) -> Reply {
+    let left: Vec<String> = left.steps.iter().map(|planned| planned.step.to_string()).collect();
+    reply.failed = true;
+    reply.code = Code::NotConverged;
+    reply.msg = format!("every step was done, and yet this is left to do: {}.", left.join(", "));
+    reply.next_steps = vec!["Run again; if it is still left, look at the kernel log.".to_owned()];
     reply
 }
 

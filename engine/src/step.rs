@@ -2,6 +2,9 @@
 //! The closed vocabulary of steps. A plan is a list of these; check mode prints it, a run executes it, tests simulate
 //! it. What commands a step needs is decided in [`crate::ops`], and nowhere else.
 
+pub mod role;
+
+use self::role::RoleStep;
 use crate::host::Cmd;
 use crate::record::DiskNote;
 use crate::tools::lvm::Filter;
@@ -143,6 +146,15 @@ pub enum Step {
         /// The command.
         demote: Cmd,
     },
+    /// A step of `drbd_role`.
+    Role(RoleStep),
+    /// Start to compare this host's replica with those of its peers.
+    Verify {
+        /// The resource.
+        resource: String,
+        /// One command for each connection.
+        cmds: Vec<Cmd>,
+    },
     /// Label a blank disk as a physical volume.
     CreatePv {
         /// The disk.
@@ -277,6 +289,8 @@ impl Step {
             Self::SkipInitialSync { .. } => "skip_initial_sync",
             Self::StartInitialSync { .. } => "start_initial_sync",
             Self::GiveRoleBack { .. } => "give_role_back",
+            Self::Role(step) => step.name(),
+            Self::Verify { .. } => "verify",
             Self::CreatePv { .. } => "create_pv",
             Self::CreateVg { .. } => "create_vg",
             Self::ExtendVg { .. } => "extend_vg",
@@ -293,6 +307,7 @@ impl Step {
         match self {
             Self::WipeContent { .. } | Self::RemoveLv { .. } | Self::WipeMetadata { .. } => Risk::Destructive,
             Self::Down { .. } | Self::Adjust { disruptive: true, .. } => Risk::Disruptive,
+            Self::Role(step) => step.risk(),
             Self::LoadModule { .. }
             | Self::CreateLv(_)
             | Self::WriteConfig { .. }
@@ -306,6 +321,7 @@ impl Step {
             | Self::SkipInitialSync { .. }
             | Self::StartInitialSync { .. }
             | Self::GiveRoleBack { .. }
+            | Self::Verify { .. }
             | Self::CreatePv { .. }
             | Self::CreateVg { .. }
             | Self::ExtendVg { .. }
@@ -349,6 +365,8 @@ impl fmt::Display for Step {
             Self::SkipInitialSync { volume, .. } => write!(f, "declare volume {volume} in sync"),
             Self::StartInitialSync { .. } => write!(f, "start the full synchronisation from this host"),
             Self::GiveRoleBack { .. } => f.write_str("become Secondary again"),
+            Self::Role(step) => step.fmt(f),
+            Self::Verify { resource, .. } => write!(f, "compare {resource} with its peers"),
             Self::CreatePv { disk, .. } => write!(f, "create physical volume {}", disk.path),
             Self::CreateVg { name, disks, .. } => {
                 let disks: Vec<&str> = disks.iter().map(|disk| disk.path.as_str()).collect();

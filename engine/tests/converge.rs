@@ -105,6 +105,7 @@ fn up_to_date(world: &Rc<RefCell<World>>) -> bool {
     let args = WaitArgs {
         name: drbd_schemas::ResourceName::new("r0").unwrap(),
         condition: Condition::AllUpToDate,
+        evidence: Vec::new(),
         timeout: 1,
     };
     !wait::wait(&SimHost::new(world, "h1", Cut::Never), &args, Mode::default()).failed

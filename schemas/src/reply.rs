@@ -113,6 +113,10 @@ pub enum Code {
     SplitBrain,
     /// Evidence is missing or does not suffice.
     Evidence,
+    /// The nodes were declared differently: another node-id, address or option for the same resource.
+    Disagreement,
+    /// The replicas differ (`drbd_verify`).
+    OutOfSync,
     /// The run was interrupted.
     Interrupted,
     /// A defect of this program.

@@ -132,3 +132,9 @@ fn the_collection_has_the_version_of_the_program() {
     let changes = fs::read_to_string(collection().join("changelogs/changelog.yaml")).unwrap();
     assert!(changes.contains(&format!("\n  {}:\n", env!("CARGO_PKG_VERSION"))), "{changes}");
 }
+
+#[test]
+fn the_role_takes_a_package_of_this_protocol() {
+    let vars = fs::read_to_string(collection().join("roles/install/vars/main.yml")).unwrap();
+    assert!(vars.contains(&format!("\ninstall_protocol: {}\n", drbd_host::PROTOCOL)), "{vars}");
+}

@@ -164,5 +164,5 @@ fn without_signature(host: &impl Host, path: &str, family: Family) -> Result<Con
         Ok(Some(_)) => return Ok(Content::Unreadable("drbdmeta sees metadata, blkid does not".to_owned())),
         Err(error) => return Ok(Content::Unreadable(error.to_string())),
     }
-    Ok(host.first_data(path)?.map_or(Content::Zeroes, |offset| Content::Data { offset }))
+    Ok(host.first_data(path, None)?.map_or(Content::Zeroes, |offset| Content::Data { offset }))
 }
