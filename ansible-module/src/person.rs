@@ -4,6 +4,7 @@
 
 use crate::door;
 use crate::handshake::PROTOCOL;
+use crate::handshake::PROTOCOL;
 use crate::local_host::LocalHost;
 use crate::stop::Stop;
 use drbd_engine::run::Mode;
