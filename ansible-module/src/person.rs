@@ -4,7 +4,6 @@
 
 use crate::door;
 use crate::handshake::PROTOCOL;
-use crate::handshake::PROTOCOL;
 use crate::local_host::LocalHost;
 use crate::stop::Stop;
 use drbd_engine::run::Mode;
