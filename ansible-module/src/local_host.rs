@@ -3,7 +3,7 @@
 
 use crate::stop::Stop;
 use crate::{block, child, users};
-use drbd_engine::host::{BlockDevice, Cmd, Host, HostError, Output, Process};
+use drbd_engine::host::{BlockDevice, Cmd, Host, HostError, Output, Process, Read};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -88,8 +88,8 @@ impl Host for LocalHost {
         block::describe(path)
     }
 
-    fn first_data(&self, path: &str, end: Option<u64>) -> Result<Option<u64>, HostError> {
-        block::first_data(path, end)
+    fn first_data(&self, path: &str, end: Option<u64>, read: Read) -> Result<Option<u64>, HostError> {
+        block::first_data(path, end, read, &|| self.checkpoint())
     }
 
     fn users_of(&self, device: &BlockDevice) -> Result<Vec<Process>, HostError> {

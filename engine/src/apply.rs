@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Executes a plan, step by step, and stops at the first failure. No decision is taken here.
 
-use crate::host::{Cmd, Host, HostError, Output};
+use crate::host::{Cmd, Host, HostError, Output, Read};
 use crate::observe::{self, ObserveError};
 use crate::ops::{self, Op};
 use crate::plan::Plan;
@@ -230,7 +230,7 @@ fn expect_blank(host: &impl Host, device: &str, leftovers: bool) -> Result<(), S
         blkid::Probe::Found(found) => found.to_string(),
         blkid::Probe::Ambivalent => "several signatures at once".to_owned(),
         blkid::Probe::NothingKnown if leftovers => return Ok(()),
-        blkid::Probe::NothingKnown => match host.first_data(device, None)? {
+        blkid::Probe::NothingKnown => match host.first_data(device, None, Read::All)? {
             None => return Ok(()),
             Some(offset) => format!("data without a known signature (at byte {offset})"),
         },

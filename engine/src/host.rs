@@ -162,6 +162,15 @@ impl BlockDevice {
     }
 }
 
+/// How much of a device is read to find data on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Both ends, and samples spread over the rest: whatever a file system, a database or LVM leaves shows there.
+    Samples,
+    /// All of it, where that is the proof that nothing is lost. Takes as long as reading takes.
+    All,
+}
+
 /// A process that uses something.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
@@ -254,9 +263,9 @@ pub trait Host {
     fn remove(&self, path: &str) -> Result<(), HostError>;
     /// The block device at a path, symbolic links followed; `None` when there is none.
     fn block_device(&self, path: &str) -> Result<Option<BlockDevice>, HostError>;
-    /// Offset of the first byte that is not zero in samples spread over the whole device, or over what is before byte
-    /// `end` of it; `None` when all are zero.
-    fn first_data(&self, path: &str, end: Option<u64>) -> Result<Option<u64>, HostError>;
+    /// Offset of the first byte that is not zero on a device, or before byte `end` of it; `None` when all that was read
+    /// are zero.
+    fn first_data(&self, path: &str, end: Option<u64>, read: Read) -> Result<Option<u64>, HostError>;
     /// Processes that hold a block device open, or use a file system on it.
     fn users_of(&self, device: &BlockDevice) -> Result<Vec<Process>, HostError>;
     /// Fails when somebody asked this run to stop. Called between steps.

@@ -12,7 +12,7 @@ mod tools;
 
 pub use machine::{Content, Data, Disk, Lv, Machine, Metadata, Running, World};
 
-use crate::host::{BlockDevice, Cmd, Host, HostError, Output, Process};
+use crate::host::{BlockDevice, Cmd, Host, HostError, Output, Process, Read};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -152,7 +152,7 @@ impl Host for SimHost {
         Ok(self.world.borrow_mut().machine(&self.name).block_device(path))
     }
 
-    fn first_data(&self, path: &str, end: Option<u64>) -> Result<Option<u64>, HostError> {
+    fn first_data(&self, path: &str, end: Option<u64>, _: Read) -> Result<Option<u64>, HostError> {
         self.alive()?;
         let mut world = self.world.borrow_mut();
         if let Some(content) = filesystem::content_of(&mut world, &self.name, path, end.is_some()) {

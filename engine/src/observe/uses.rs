@@ -5,7 +5,7 @@
 //! lies before them is what the device will show.
 
 use super::ObserveError;
-use crate::host::Host;
+use crate::host::{Host, Read};
 use crate::observed::Observed;
 use crate::plan::role::{Holds, Seen, Use, device_path};
 use crate::tools::drbdsetup::{DeviceStatus, RoleName, RunningDisk};
@@ -81,7 +81,7 @@ fn data(
         return Ok(());
     };
     if found.mounted_on.is_empty() {
-        found.holds = Some(holds(host, &readable)?);
+        found.holds = Some(holds(host, &readable, device.size_kib.unwrap_or(u64::MAX).saturating_mul(1024))?);
     }
     let kind = match &found.holds {
         Some(Holds::Signature { kind, .. }) => kind.as_deref(),
@@ -122,7 +122,11 @@ fn readable(
     Ok(end.filter(|_| flushed.ok()).map(|end| Readable { path: path.clone(), end: Some(end) }))
 }
 
-fn holds(host: &impl Host, readable: &Readable) -> Result<Holds, ObserveError> {
+/// Up to this size a device is read as a whole already for the plan; a larger one only right before it is written.
+const READ_WHOLE: u64 = 8 << 30;
+
+fn holds(host: &impl Host, readable: &Readable, bytes: u64) -> Result<Holds, ObserveError> {
+    let read = if bytes <= READ_WHOLE { Read::All } else { Read::Samples };
     let question = match readable.end {
         Some(end) => blkid::probe_front(&readable.path, end),
         None => blkid::probe(&readable.path),
@@ -135,7 +139,7 @@ fn holds(host: &impl Host, readable: &Readable) -> Result<Holds, ObserveError> {
         blkid::Probe::Ambivalent => {
             Holds::Signature { kind: None, words: "several signatures at once".to_owned() }
         }
-        blkid::Probe::NothingKnown => match host.first_data(&readable.path, readable.end)? {
+        blkid::Probe::NothingKnown => match host.first_data(&readable.path, readable.end, read)? {
             None => Holds::Blank,
             Some(offset) => Holds::Data(offset),
         },

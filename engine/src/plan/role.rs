@@ -312,14 +312,7 @@ fn filesystem(
             Ok((Some(kind.to_owned()), false))
         }
         (Some(Holds::Blank), Some(kind)) => {
-            make_one(
-                mount,
-                device,
-                kind,
-                false,
-                "it has none, and reads as zeroes wherever it was looked at",
-                plan,
-            );
+            make_one(mount, device, kind, false, "it has none, and reads as zeroes", plan);
             Ok((wanted, true))
         }
         (Some(Holds::Data(_)), Some(kind)) if unfinished => {

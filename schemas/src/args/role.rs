@@ -59,8 +59,8 @@ pub struct MountArgs {
     /// Options of mount(8) for the moment of mounting; a file system that is mounted already keeps those that it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<MountOption>,
-    /// Make the file system if there is none. Only on a device that shows no signature and reads as zeroes wherever it
-    /// is looked at, and never over anything; needs `fstype`.
+    /// Make the file system if there is none. Only on a device that shows no signature and reads as zeroes from end to
+    /// end (it is read as a whole, this once), and never over anything; needs `fstype`.
     #[serde(default)]
     pub make_filesystem: bool,
     /// Let the file system take the size of the device, when that has grown (ext4 and xfs).
