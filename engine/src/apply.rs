@@ -127,8 +127,12 @@ fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
                 true => None,
                 false => host.block_device(device)?.map(|block| block.identity(device)),
             };
+            let record = observe::record(host, resource)?;
+            let known =
+                record.volumes.get(volume).filter(|known| identity.is_some() && known.identity == identity);
             let entry = VolumeRecord {
                 path: device.clone(),
+                given_up: known.and_then(|known| known.given_up.clone()),
                 identity,
                 phase: Phase::Creating,
                 created_lv: *created_lv,
@@ -137,6 +141,7 @@ fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
             };
             note(host, resource, *volume, entry)
         }
+        Op::NoteConsent { volume, device, token } => note_consent(host, resource, *volume, device, token),
         Op::NoteMetadata { volume, device } => note_metadata(host, resource, *volume, device),
         Op::NotePromotion(promoted) => {
             let mut record: Record = observe::record(host, resource)?;
@@ -194,6 +199,29 @@ fn note_metadata(
         created_lv: known.is_some_and(|known| known.created_lv),
         created_blank: known.is_some_and(|known| known.created_blank),
         metadata: Some(uuid),
+        given_up: None,
+    };
+    note(host, resource, volume, entry)
+}
+
+fn note_consent(
+    host: &impl Host,
+    resource: &str,
+    volume: VolumeNumber,
+    device: &str,
+    token: &str,
+) -> Result<(), StepError> {
+    let identity = host.block_device(device)?.map(|block| block.identity(device));
+    let record: Record = observe::record(host, resource)?;
+    let known = record.volumes.get(&volume).filter(|known| identity.is_some() && known.identity == identity);
+    let entry = VolumeRecord {
+        path: device.to_owned(),
+        identity,
+        phase: Phase::Creating,
+        created_lv: known.is_some_and(|known| known.created_lv),
+        created_blank: false,
+        metadata: None,
+        given_up: Some(token.to_owned()),
     };
     note(host, resource, volume, entry)
 }

@@ -37,6 +37,15 @@ pub enum Op {
         /// That volume reads as zeroes.
         created_blank: bool,
     },
+    /// Note in the record by which consent the content of a volume's device is given up.
+    NoteConsent {
+        /// The volume.
+        volume: VolumeNumber,
+        /// Its device.
+        device: String,
+        /// The consent.
+        token: String,
+    },
     /// Read the metadata's identity from the device and note it in the record.
     NoteMetadata {
         /// The volume.
@@ -84,7 +93,14 @@ pub fn of(step: &Step) -> Vec<Op> {
         Step::WriteConfig { path, text } => {
             vec![Op::Write { path: path.clone(), text: text.clone(), mode: 0o600 }]
         }
-        Step::WipeContent { device, .. } => vec![run(wipefs::wipe_all(device))],
+        Step::WipeContent { volume, device, consent, .. } => {
+            let note = consent.clone().map(|token| Op::NoteConsent {
+                volume: *volume,
+                device: device.clone(),
+                token,
+            });
+            note.into_iter().chain([run(wipefs::wipe_all(device))]).collect()
+        }
         Step::CreateMetadata(md) => create_metadata(md),
         Step::AdoptMetadata { volume, device, .. } => {
             vec![Op::NoteMetadata { volume: *volume, device: device.clone() }]
@@ -192,6 +208,7 @@ pub fn argv(ops: &[Op]) -> Vec<Vec<String>> {
             Op::Write { .. }
             | Op::Remove(_)
             | Op::NoteCreating { .. }
+            | Op::NoteConsent { .. }
             | Op::NoteMetadata { .. }
             | Op::NotePromotion(_)
             | Op::ExpectSize { .. }

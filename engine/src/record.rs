@@ -54,6 +54,10 @@ pub struct VolumeRecord {
     pub created_blank: bool,
     /// DRBD's device UUID in the metadata, as `blkid` prints it.
     pub metadata: Option<String>,
+    /// The consent by which what the device held was given up: noted before it is wiped, until metadata are there. What
+    /// a cut run leaves without a signature belongs to nobody then, and the same consent covers the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<String>,
 }
 
 /// How far the making of a volume came.

@@ -37,6 +37,8 @@ pub enum Step {
         device: String,
         /// What is destroyed.
         found: String,
+        /// The consent, where a record of the volume is kept.
+        consent: Option<String>,
     },
     /// Write new metadata.
     CreateMetadata(CreateMetadata),

@@ -382,3 +382,29 @@ fn up_leaves_a_running_resource_alone_and_adjust_does_not() {
     assert_eq!(names(&converge(&world, "h1", &only(&request, &["up"]))), [""; 0]);
     assert_eq!(names(&converge(&world, "h1", &only(&request, &["adjust"]))), ["adjust"]);
 }
+
+#[test]
+fn a_consented_wipe_cut_anywhere_needs_no_second_consent() {
+    for kind in [Kind::Device, Kind::Thin] {
+        for number in 0..12 {
+            for after in [false, true] {
+                let kinds = [kind, Kind::Thin];
+                let starts = [Start::Holds(Data::Foreign("ext4"), None), Start::Nothing];
+                let world = world(kinds, &starts, true);
+                let mut request = declaration(kinds, "64MiB");
+                let refused = converge(&world, "h1", &request);
+                let text = refused.next_steps.join(" ");
+                let token = text.split('"').nth(1).unwrap().to_owned();
+                request["consent"] = json!([token]);
+                let cut = if after { Cut::After(number) } else { Cut::Before(number) };
+                resource(&SimHost::new(&world, "h1", cut), &request, false);
+                let again = converge(&world, "h1", &request);
+                assert!(!again.failed, "{kind:?}, cut at {number}: {}", again.msg);
+                request["consent"] = json!([]);
+                assert!(!converge(&world, "h1", &request).changed);
+                let losses = world.borrow().losses.clone();
+                assert!(losses.len() == 1 && losses[0].contains("wipefs"), "{losses:?}");
+            }
+        }
+    }
+}
