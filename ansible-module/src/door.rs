@@ -5,6 +5,7 @@
 use crate::call::{self, Call, CallError};
 use crate::handshake::Launcher;
 use crate::hidden;
+use crate::inventory;
 use crate::local_host::LocalHost;
 use crate::lock::{self, Held, LockError};
 use crate::person;
@@ -34,8 +35,15 @@ enum Request {
 pub(crate) fn run() -> ExitCode {
     let mut args = std::env::args_os();
     let argv0 = args.next().unwrap_or_default();
+    let mut args: Vec<OsString> = args.collect();
+    if inventory::is_named(&argv0) {
+        return inventory::run(args);
+    }
+    if args.first().is_some_and(|word| word == "inventory") {
+        return inventory::run(args.split_off(1));
+    }
     let named = argv0.to_str().and_then(call::module_of_program);
-    match parse(named, args.collect()) {
+    match parse(named, args) {
         Ok(Request::Person(wish)) => person::serve(wish),
         Ok(Request::Module { named, input, launcher }) => answer(module(named, &input, &launcher)),
         Err(error) => {

@@ -13,7 +13,9 @@
 //! * [`local_host`] is the engine's hands on this machine,
 //! * [`users`] finds the processes that use a device,
 //! * [`lock`] lets one writer in at a time,
+//! * [`orphans`] finds commands of a run that was killed,
 //! * [`stop`] turns signals into a stop between steps,
+//! * [`inventory`] is no module: an inventory script for Ansible, for where Ansible runs,
 //! * [`person`] is what somebody at a terminal sees.
 
 mod block;
@@ -22,8 +24,10 @@ mod child;
 mod door;
 mod handshake;
 mod hidden;
+mod inventory;
 mod local_host;
 mod lock;
+mod orphans;
 mod person;
 mod stop;
 mod users;

@@ -23,6 +23,7 @@ Usage:
   drbd-host status            one line per resource and volume
   drbd-host plan [FILE|-]     what drbd_resource would do with a declaration; changes nothing
   drbd-host --schema MODULE   JSON Schema of a module's arguments (or of: facts, reply, declaration)
+  drbd-host inventory --list  an Ansible inventory from Terraform's state (linked as drbd_inventory: a script of it)
   drbd-host --version
 
 Modules: drbd_resource, drbd_info, drbd_wait, drbd_initial_sync, drbd_storage_pool, drbd_role, drbd_verify.

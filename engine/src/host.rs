@@ -178,13 +178,14 @@ pub struct Process {
     pub pid: u32,
     /// Its name, as `ps -o comm` prints it.
     pub name: String,
-    /// How it uses it: `has /srv/web/index open`, `works in /srv`.
+    /// How it uses it: `has /srv/web/index open`, `works in /srv`; empty where that goes without saying.
     pub how: String,
 }
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} ({}) {}", self.pid, self.name, self.how)
+        write!(f, "process {} ({})", self.pid, self.name)?;
+        if self.how.is_empty() { Ok(()) } else { write!(f, " {}", self.how) }
     }
 }
 
