@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Support for the project's tests: a lab of real hosts ([`lab`]), running local programs ([`process`]), the real
+//! Support for the project's tests: a lab of real hosts ([`lab`]), running local programs ([`process`]), the shipped
+//! Ansible collection ([`collection`]), the real
 //! terraform ([`terraform`]) with many volumes ([`volumes`]), and where `make setup` and `make build` put what tests
 //! use ([`made`]).
 //!
 //! Not here: anything a test asserts, and anything about the product. Test targets are listed in `Cargo.toml`.
 
+pub mod collection;
 pub mod lab;
 pub mod made;
 pub mod module;
@@ -12,5 +14,6 @@ pub mod process;
 pub mod terraform;
 pub mod volumes;
 
+pub use collection::Collection;
 pub use lab::{Lab, LabOptions};
 pub use process::{Output, run};

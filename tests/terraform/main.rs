@@ -6,4 +6,5 @@
 
 mod example;
 mod faults;
+mod inventory;
 mod workspace;

@@ -40,6 +40,14 @@ impl<'a> Workspace<'a> {
         Ok(workspace)
     }
 
+    /// A directory of this name with this configuration.
+    pub fn with(lab: &'a Lab, name: &str, configuration: &str) -> Result<Self> {
+        let workspace = Self::empty(lab, name)?;
+        workspace.write("main.tf", configuration)?;
+        workspace.init()?;
+        Ok(workspace)
+    }
+
     fn empty(lab: &'a Lab, name: &str) -> Result<Self> {
         let dir = lab.dir().join(format!("terraform-{name}"));
         let mirror = dir.join("mirror/registry.terraform.io/replivol/drbd/0.1.0/linux_amd64");
