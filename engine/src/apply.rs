@@ -143,6 +143,11 @@ fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
         }
         Op::NoteConsent { volume, device, token } => note_consent(host, resource, *volume, device, token),
         Op::NoteMetadata { volume, device } => note_metadata(host, resource, *volume, device),
+        Op::NoteDiscard(token) => {
+            let mut record: Record = observe::record(host, resource)?;
+            record.discarding = Some(token.clone());
+            Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
+        }
         Op::NotePromotion(promoted) => {
             let mut record: Record = observe::record(host, resource)?;
             record.promoted_for_sync = *promoted;

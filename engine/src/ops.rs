@@ -55,6 +55,8 @@ pub enum Op {
     },
     /// Note in the record that this host is, or is no longer, Primary only for one step of this program.
     NotePromotion(bool),
+    /// Note in the record that this host's data were given up by this consent.
+    NoteDiscard(String),
     /// Check that a volume's device now has at least this size.
     ExpectSize {
         /// The volume.
@@ -137,6 +139,10 @@ pub fn of(step: &Step) -> Vec<Op> {
             vec![Op::NotePromotion(true), run(promote.clone()), run(demote.clone()), Op::NotePromotion(false)]
         }
         Step::Role(step) => step.ops(),
+        Step::DiscardMyData { cmds, token, .. } => {
+            let noted = Op::NoteDiscard(token.clone());
+            cmds.iter().cloned().map(Op::Run).chain([noted]).collect()
+        }
         Step::Verify { cmds, .. } => cmds.iter().cloned().map(Op::Run).collect(),
         Step::GiveRoleBack { demote } => vec![run(demote.clone()), Op::NotePromotion(false)],
         // The note comes first: after a cut, the next run knows whose label it finds.
@@ -211,6 +217,7 @@ pub fn argv(ops: &[Op]) -> Vec<Vec<String>> {
             | Op::NoteConsent { .. }
             | Op::NoteMetadata { .. }
             | Op::NotePromotion(_)
+            | Op::NoteDiscard(_)
             | Op::ExpectSize { .. }
             | Op::ExpectBlank { .. }
             | Op::NoteFilesystem { .. }

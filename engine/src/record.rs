@@ -34,6 +34,9 @@ pub struct Record {
     /// This host was promoted only for one step (the first synchronisation, growing), and has not given the role back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub promoted_for_sync: bool,
+    /// The consent by which this host's data were given up last: its peers may not have taken part in that yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discarding: Option<String>,
     /// Volumes on which a file system is being made: on a blank device, by a run that may have been cut.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub making_filesystem: BTreeSet<VolumeNumber>,

@@ -148,6 +148,15 @@ pub enum Step {
         /// The command.
         demote: Cmd,
     },
+    /// Give up this host's data in favour of its peers', after a split brain. Only with a consent that names them.
+    DiscardMyData {
+        /// The resource.
+        resource: String,
+        /// The consent.
+        token: String,
+        /// The commands.
+        cmds: Vec<Cmd>,
+    },
     /// A step of `drbd_role`.
     Role(RoleStep),
     /// Start to compare this host's replica with those of its peers.
@@ -291,6 +300,7 @@ impl Step {
             Self::SkipInitialSync { .. } => "skip_initial_sync",
             Self::StartInitialSync { .. } => "start_initial_sync",
             Self::GiveRoleBack { .. } => "give_role_back",
+            Self::DiscardMyData { .. } => "discard_my_data",
             Self::Role(step) => step.name(),
             Self::Verify { .. } => "verify",
             Self::CreatePv { .. } => "create_pv",
@@ -307,7 +317,10 @@ impl Step {
     /// What it puts at risk.
     pub fn risk(&self) -> Risk {
         match self {
-            Self::WipeContent { .. } | Self::RemoveLv { .. } | Self::WipeMetadata { .. } => Risk::Destructive,
+            Self::WipeContent { .. }
+            | Self::RemoveLv { .. }
+            | Self::WipeMetadata { .. }
+            | Self::DiscardMyData { .. } => Risk::Destructive,
             Self::Down { .. } | Self::Adjust { disruptive: true, .. } => Risk::Disruptive,
             Self::Role(step) => step.risk(),
             Self::LoadModule { .. }
@@ -367,6 +380,7 @@ impl fmt::Display for Step {
             Self::SkipInitialSync { volume, .. } => write!(f, "declare volume {volume} in sync"),
             Self::StartInitialSync { .. } => write!(f, "start the full synchronisation from this host"),
             Self::GiveRoleBack { .. } => f.write_str("become Secondary again"),
+            Self::DiscardMyData { resource, .. } => write!(f, "give up this host's data of {resource}"),
             Self::Role(step) => step.fmt(f),
             Self::Verify { resource, .. } => write!(f, "compare {resource} with its peers"),
             Self::CreatePv { disk, .. } => write!(f, "create physical volume {}", disk.path),

@@ -15,6 +15,10 @@ pub struct World {
     pub journal: Vec<String>,
     /// What the replicated device of a resource shows; nothing while its replicas never were valid.
     pub contents: BTreeMap<String, Content>,
+    /// Resources whose two sides wrote without each other.
+    pub split: BTreeSet<String>,
+    /// Hosts whose data were given up, in order.
+    pub discarded: Vec<String>,
     pub(super) counter: u64,
 }
 
@@ -126,6 +130,10 @@ pub struct Running {
     pub up_to_date: bool,
     /// Usable size in KiB.
     pub size_kib: u64,
+    /// StandAlone.
+    pub alone: bool,
+    /// It was told to give up its data in the next handshake.
+    pub discards: bool,
 }
 
 impl World {
@@ -145,16 +153,45 @@ impl World {
 
     /// The other machine, if it runs the resource with a disk attached.
     pub(super) fn peer_running(&self, name: &str, resource: &str) -> Option<(&String, &Running)> {
-        if self.machines.values().any(|machine| machine.cut_off) {
+        if self.split.contains(resource) || self.machines.values().any(|machine| machine.cut_off) {
             return None;
         }
         let others = self.machines.iter().filter(|(other, _)| *other != name);
         others.filter_map(|(other, machine)| Some((other, machine.running.get(resource)?))).next()
     }
 
+    /// Two sides of a split brain meet: one that gives up its data becomes a copy of the other, else both give up on the
+    /// connection.
+    pub(super) fn handshake(&mut self, resource: &str) {
+        let sides: Vec<(String, Running)> = self
+            .machines
+            .iter()
+            .filter_map(|(name, machine)| Some((name.clone(), machine.running.get(resource)?.clone())))
+            .collect();
+        if !self.split.contains(resource) || sides.len() < 2 || sides.iter().any(|(_, side)| side.alone) {
+            return;
+        }
+        let victims: Vec<&(String, Running)> = sides.iter().filter(|(_, side)| side.discards).collect();
+        let [(victim, side)] = victims.as_slice() else {
+            let running = self.machines.values_mut().filter_map(|machine| machine.running.get_mut(resource));
+            running.for_each(|side| side.alone = true);
+            return;
+        };
+        self.discarded.push(victim.clone());
+        self.split.remove(resource);
+        if side.primary {
+            self.lose(format!("{victim}: data in use were given up"));
+        }
+        if let Some(side) = self.machine(victim).running.get_mut(resource) {
+            side.up_to_date = false;
+            side.discards = false;
+        }
+        self.settle(resource);
+    }
+
     /// Connected peers bring each other up to date at once.
     pub(super) fn settle(&mut self, resource: &str) {
-        if self.machines.values().any(|machine| machine.cut_off) {
+        if self.split.contains(resource) || self.machines.values().any(|machine| machine.cut_off) {
             return;
         }
         let mut running: Vec<(&String, &mut Machine)> =

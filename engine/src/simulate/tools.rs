@@ -82,6 +82,10 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
         ("drbdadm", ["create-md", ..]) => create_md(world, host, &words),
         ("drbdadm", ["new-current-uuid", _, volume]) => skip_sync(world, host, volume),
         ("drbdadm", ["primary", "--force", resource]) => primary(world, host, resource),
+        ("drbdadm", ["connect", "--discard-my-data", resource]) => {
+            connect(world, host, resource, false, true)
+        }
+        ("drbdadm", ["disconnect", resource]) => connect(world, host, resource, true, false),
         ("drbdadm", ["primary", resource]) => promote(world, host, resource),
         ("drbdadm", ["secondary", resource]) => demote(world, host, resource),
         ("drbdadm", ["resize", volume]) => resize(world, host, volume),
@@ -272,6 +276,9 @@ fn dry_run(world: &mut World, host: &str, resource: &str, staged: bool) -> Outpu
                 "drbdmeta {minor} v08 {disk} internal apply-al\ndrbdsetup-84 attach {minor} {disk} {disk} internal\n"
             )
         }
+        Some(running) if running.alone && running.text == text => {
+            "drbdsetup-84 connect r0 ipv4:10.0.0.1:7000 ipv4:10.0.0.2:7000 --protocol=C\n".to_owned()
+        }
         Some(running) if running.text != text => {
             "drbdsetup-84 net-options ipv4:10.0.0.1:7000 ipv4:10.0.0.2:7000 --set-defaults\n".to_owned()
         }
@@ -300,13 +307,33 @@ fn adjust(world: &mut World, host: &str, resource: &str) -> Output {
         primary: running.as_ref().is_some_and(|running| running.primary),
         up_to_date: metadata.is_some_and(|md| md.generation != 4),
         size_kib: running.as_ref().filter(|_| !attach).map_or(size_kib, |running| running.size_kib),
+        alone: false,
+        discards: running.as_ref().is_some_and(|running| running.discards),
     };
     world.machine(host).running.insert(resource.to_owned(), now);
     if metadata.is_none() {
         // A failed adjust leaves the resource half up (drbd84.md, "What surprised" 2).
         return Output::of(1, "", "No valid meta data found\n");
     }
+    world.handshake(resource);
     world.settle(resource);
+    done()
+}
+
+/// A connection is started or ended by itself, not by `adjust`.
+fn connect(world: &mut World, host: &str, resource: &str, alone: bool, discards: bool) -> Output {
+    let Some(running) = world.machine(host).running.get_mut(resource) else {
+        return Output::of(10, "", "not up\n");
+    };
+    if running.alone == alone {
+        return Output::of(10, "", format!("{resource}: Failure: (162) Invalid configuration request\n"));
+    }
+    if discards && running.primary {
+        return Output::of(10, "", "r0: Failure: (123) --discard-my-data not allowed when primary.\n");
+    }
+    running.alone = alone;
+    running.discards = discards;
+    world.handshake(resource);
     done()
 }
 
@@ -462,6 +489,7 @@ fn events2(world: &mut World, host: &str) -> String {
                 let role = if peer.primary { "Primary" } else { "Secondary" };
                 ("Connected", role, "Established", disk_word(peer))
             }
+            None if running.alone => ("StandAlone", "Unknown", "Off", "DUnknown"),
             None => ("Connecting", "Unknown", "Off", "DUnknown"),
         };
         let (minor, size, disk) = (running.minor, running.size_kib, disk_word(&running));
