@@ -49,7 +49,7 @@ test: setup check build collection deb ## everything the project promises, on re
 	cargo test --locked --workspace --doc --quiet
 	cargo nextest run --locked --workspace
 
-demo: setup build ## two real hosts, one replicated volume, both front doors (KEEP=1 leaves the hosts running)
+demo: setup build collection ## two real hosts, one replicated volume, both front doors (KEEP=1 leaves the hosts running)
 	@scripts/demo.sh
 
 bench: setup build collection ## what it costs beside doing it by hand, as ratios (BENCH="host playbook" for some)
