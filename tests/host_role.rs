@@ -68,7 +68,10 @@ fn a_service_moves_with_its_data_and_its_file_system_grows() {
     let found = mounted(&lab, 1).unwrap();
     assert!(found.starts_with("/dev/drbd1000 ext4 ") && found.contains("noatime"), "{found}");
     assert_eq!(done.0["after"]["volumes"]["0"]["mounted_on"], json!(["/srv/web"]));
-    assert_eq!(evidence(&lab).unwrap()[0]["resources"]["r0"]["volumes"]["0"]["mounted_on"], json!(["/srv/web"]));
+    assert_eq!(
+        evidence(&lab).unwrap()[0]["resources"]["r0"]["volumes"]["0"]["mounted_on"],
+        json!(["/srv/web"])
+    );
     let sum = lab.sh(1, "head -c 8388608 /dev/urandom >/srv/web/page && sha256sum </srv/web/page").unwrap();
 
     // The other host is told who is Primary, and touches nothing.
@@ -76,10 +79,18 @@ fn a_service_moves_with_its_data_and_its_file_system_grows() {
     assert!(refused.msg().contains("Primary on h1"), "{}", refused.msg());
 
     // Who is in the way is named: the server, a second mount, an open device.
-    lab.sh(1, "cd /srv/web && exec sleep 600 </srv/web/page >/dev/null 2>&1 & echo $! >/run/server; sleep 0.3").unwrap();
+    lab.sh(
+        1,
+        "cd /srv/web && exec sleep 600 </srv/web/page >/dev/null 2>&1 & echo $! >/run/server; sleep 0.3",
+    )
+    .unwrap();
     let server = lab.sh(1, "cat /run/server").unwrap();
     let refused = run(&lab, 1, &away).refused("in_use");
-    assert!(refused.msg().contains(&format!("process {} (sleep) works in /srv/web", server.trim())), "{}", refused.msg());
+    assert!(
+        refused.msg().contains(&format!("process {} (sleep) works in /srv/web", server.trim())),
+        "{}",
+        refused.msg()
+    );
     lab.sh(1, "kill $(cat /run/server); sleep 0.3; mkdir -p /mnt2 && mount --bind /srv/web /mnt2").unwrap();
     let refused = run(&lab, 1, &away).refused("in_use");
     assert!(refused.msg().contains("mounted on /mnt2"), "{}", refused.msg());
@@ -96,7 +107,8 @@ fn a_service_moves_with_its_data_and_its_file_system_grows() {
     assert_eq!(lab.sh(2, "sha256sum </srv/web/page").unwrap(), sum);
 
     // Grown below it, then itself, mounted.
-    let kib = |host| lab.sh(host, "df -k --output=size /srv/web | tail -1").unwrap().trim().parse::<u64>().unwrap();
+    let kib =
+        |host| lab.sh(host, "df -k --output=size /srv/web | tail -1").unwrap().trim().parse::<u64>().unwrap();
     let small = kib(2);
     declared["volumes"]["0"]["size"] = json!("96MiB");
     for reply in call_both(&lab, "drbd_resource", &declared).unwrap() {
@@ -123,11 +135,17 @@ fn nothing_is_made_over_data_and_nothing_promoted_blindly() {
     // Data without a signature, far behind the start of the device.
     lab.sh(1, "drbdadm primary r0 && printf secret | dd of=/dev/drbd1000 bs=1M seek=30 conv=fsync 2>/dev/null && drbdadm secondary r0")
         .unwrap();
-    let read = |host| lab.sh(host, "dd if=/dev/vg0/r0_00000 iflag=direct bs=1M count=40 2>/dev/null | sha256sum").unwrap();
+    let read = |host| {
+        lab.sh(host, "dd if=/dev/vg0/r0_00000 iflag=direct bs=1M count=40 2>/dev/null | sha256sum").unwrap()
+    };
     let before = [read(1), read(2)];
     for host in [1, 2] {
         let refused = run(&lab, host, &here).refused("foreign_data");
-        assert!(refused.msg().contains("data without a known signature (at byte 31457280)"), "{}", refused.msg());
+        assert!(
+            refused.msg().contains("data without a known signature (at byte 31457280)"),
+            "{}",
+            refused.msg()
+        );
         assert_eq!(kernel_role(&lab, host), "Secondary", "refused before the promotion");
     }
     assert_eq!([read(1), read(2)], before);
@@ -142,13 +160,20 @@ fn nothing_is_made_over_data_and_nothing_promoted_blindly() {
     run(&lab, 2, &role("secondary", &json!([{ "path": "/srv/web" }]))).ok();
 
     // A peer that is away may be Primary: a promotion then needs a consent that names this host.
-    lab.ctl(&["cut-pair", "1", "2"]).unwrap();
-    lab.sh(1, "for i in $(seq 300); do drbdadm cstate r0 | grep -q WFConnection && exit; sleep 0.2; done; exit 1").unwrap();
+    lab.cut_pair(1, 2).unwrap();
+    lab.sh(
+        1,
+        "for i in $(seq 300); do drbdadm cstate r0 | grep -q WFConnection && exit; sleep 0.2; done; exit 1",
+    )
+    .unwrap();
     let refused = run(&lab, 1, &any).refused("consent_needed");
     assert_eq!(refused.token().unwrap(), "promote-alone:r0@h1");
     assert_eq!(kernel_role(&lab, 1), "Secondary");
     let consented = with(&any, &json!({ "consent": ["promote-alone:r0@h1"] }));
-    assert_eq!(as_planned(&lab, 1, &consented).steps(), ["promote done", "make_mount_point done", "mount done"]);
+    assert_eq!(
+        as_planned(&lab, 1, &consented).steps(),
+        ["promote done", "make_mount_point done", "mount done"]
+    );
 }
 
 #[test]
@@ -157,7 +182,8 @@ fn a_comparison_tells_what_differs_and_repairs_nothing() {
     lab.sh(1, "drbdadm primary r0 && dd if=/dev/urandom of=/dev/drbd1000 bs=1M count=40 conv=fsync 2>/dev/null && drbdadm secondary r0")
         .unwrap();
     let ask = json!({ "name": "r0", "timeout": 300 });
-    let planned = call(&lab, 1, "drbd_verify", &with(&ask, &json!({ "_ansible_check_mode": true }))).unwrap().ok();
+    let planned =
+        call(&lab, 1, "drbd_verify", &with(&ask, &json!({ "_ansible_check_mode": true }))).unwrap().ok();
     assert_eq!(planned.steps(), ["verify planned"]);
     assert!(!lab.sh(1, "dmesg").unwrap().contains("Online Verify"), "check mode started it");
     let same = call(&lab, 1, "drbd_verify", &ask).unwrap().ok();
@@ -165,7 +191,9 @@ fn a_comparison_tells_what_differs_and_repairs_nothing() {
 
     // One block rots on one host, below DRBD.
     lab.sh(2, "dd if=/dev/zero of=/dev/vg0/r0_00000 bs=4096 seek=5000 count=2 oflag=direct conv=notrunc 2>/dev/null").unwrap();
-    let sums = |host| lab.sh(host, "dd if=/dev/vg0/r0_00000 iflag=direct bs=1M count=40 2>/dev/null | sha256sum").unwrap();
+    let sums = |host| {
+        lab.sh(host, "dd if=/dev/vg0/r0_00000 iflag=direct bs=1M count=40 2>/dev/null | sha256sum").unwrap()
+    };
     let before = [sums(1), sums(2)];
     assert_ne!(before[0], before[1]);
     let differs = call(&lab, 1, "drbd_verify", &ask).unwrap().refused("out_of_sync");
