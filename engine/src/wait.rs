@@ -65,10 +65,11 @@ fn until(host: &impl Host, args: &WaitArgs, mode: Mode, mut reply: Reply) -> Res
         cannot_succeed(args, &observed.node, &evidence)?;
         if let Some(peer) = stand_alone(status) {
             let message = format!(
-                "{}: the connection to {peer} is StandAlone; it will not connect by itself (split brain, or disconnected by hand).",
+                "{}: the connection to {peer} is StandAlone; it will not connect by itself (split brain, disconnected by hand, or declared differently there).",
                 args.name
             );
             return Err(Refusal::new(Code::SplitBrain, message)
+                .next("Give the facts of all hosts as evidence: they tell whether the declarations differ.")
                 .next(format!("Look at the kernel log and `drbdadm get-gi {}` on both sides.", args.name))
                 .into());
         }
