@@ -46,11 +46,13 @@ fn hosts_that_were_declared_differently_are_told_what_differs() {
         }
     }
     let sync = with(&declared, &json!({ "evidence": facts }));
-    call(&lab, 1, "drbd_initial_sync", &sync).unwrap();
+    call(&lab, 1, "drbd_initial_sync", &sync).unwrap().refused("disagreement");
     lab.sh(1, "drbdadm get-gi r0 | grep -q ^0000000000000004:").unwrap();
 
     // One document for both, and it goes on.
-    converge(&lab, 2, &declared).ok();
+    for reply in call_both(&lab, "drbd_resource", &declared).unwrap() {
+        reply.ok();
+    }
     wait(&lab, "connected").unwrap();
     let sync = with(&declared, &json!({ "evidence": evidence(&lab).unwrap() }));
     assert_eq!(call(&lab, 1, "drbd_initial_sync", &sync).unwrap().ok().steps(), ["skip_initial_sync done"]);
