@@ -26,7 +26,7 @@ fn the_page_is_current() {
     let path = checkout().join(PAGE);
     let page = fs::read_to_string(&path).unwrap();
     let mut current = page.clone();
-    for file in ["site.yml", "inventory.yml", "group_vars/drbd.yml"] {
+    for file in ["install.yml", "site.yml", "inventory.yml", "group_vars/drbd.yml"] {
         let text = fs::read_to_string(checkout().join("examples-ansible/two-hosts").join(file)).unwrap();
         current = with_part(&current, file, &format!("```yaml\n{text}```\n"));
     }

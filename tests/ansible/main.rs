@@ -11,6 +11,7 @@ mod faults;
 mod play;
 mod role;
 mod spy;
+mod tools;
 
 use std::fs;
 use std::process::Command;
