@@ -71,11 +71,14 @@ fn plan(args: &VerifyArgs, observed: &Observed) -> Result<Plan, Refusal> {
         return Ok(plan);
     }
     can_start(name, observed, status)?;
-    let targets =
-        status.connections.iter().map(|connection| match (observed.drbd.family(), &connection.name) {
-            (Some(Family::V9), Some(peer)) => drbdadm::verify(name, Connections::To(peer)),
-            _ => drbdadm::verify(name, Connections::All),
-        });
+    let with_data = status
+        .connections
+        .iter()
+        .filter(|connection| connection.peer_devices.iter().any(|device| device.peer_client != Some(true)));
+    let targets = with_data.map(|connection| match (observed.drbd.family(), &connection.name) {
+        (Some(Family::V9), Some(peer)) => drbdadm::verify(name, Connections::To(peer)),
+        _ => drbdadm::verify(name, Connections::All),
+    });
     let step = Step::Verify { resource: name.to_owned(), cmds: targets.collect() };
     plan.steps.push(
         Planned::new(step, "it was asked for")
