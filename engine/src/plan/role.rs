@@ -411,3 +411,6 @@ fn in_use(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

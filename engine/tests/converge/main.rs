@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::rc::Rc;
 
+mod peers;
+mod steps;
+
 /// Where a host's backing device comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -82,6 +85,10 @@ fn resource(host: &SimHost, request: &Value, check: bool) -> Reply {
 
 fn converge(world: &Rc<RefCell<World>>, name: &str, request: &Value) -> Reply {
     resource(&SimHost::new(world, name, Cut::Never), request, false)
+}
+
+fn names(reply: &Reply) -> Vec<&str> {
+    reply.actions.iter().map(|action| action.step.as_str()).collect()
 }
 
 fn evidence(world: &Rc<RefCell<World>>) -> Value {
@@ -317,72 +324,6 @@ fn a_consent_that_names_the_content_lets_it_be_destroyed() {
     assert!(reply.actions.iter().any(|action| action.step == "wipe_content"));
 }
 
-/// `request` cut down to these parts.
-fn only(request: &Value, steps: &[&str]) -> Value {
-    let mut request = request.clone();
-    request["steps"] = json!(steps);
-    request
-}
-
-fn names(reply: &Reply) -> Vec<&str> {
-    reply.actions.iter().map(|action| action.step.as_str()).collect()
-}
-
-#[test]
-fn single_steps_make_a_whole_run_and_each_is_idempotent() {
-    let kinds = [Kind::Thin, Kind::Thick];
-    let world = world(kinds, &[Start::Nothing, Start::Nothing], false);
-    let request = declaration(kinds, "64MiB");
-    let expected = [
-        ("storage", vec!["load_module", "create_lv"]),
-        ("config", vec!["write_config"]),
-        ("create-md", vec!["create_metadata"]),
-        ("up", vec!["adjust"]),
-    ];
-    for (step, done) in expected {
-        let request = only(&request, &[step]);
-        let reply = converge(&world, "h1", &request);
-        assert!(!reply.failed, "{step}: {}", reply.msg);
-        assert_eq!(names(&reply), done, "{step}");
-        assert!(step == "up" || !reply.pending.is_empty(), "{step} says what is left");
-        let again = converge(&world, "h1", &request);
-        assert!(!again.failed && !again.changed && again.actions.is_empty(), "{step}: {}", again.msg);
-    }
-    let whole = converge(&world, "h1", &request);
-    assert!(!whole.failed && !whole.changed, "{}", whole.msg);
-    assert_eq!(world.borrow().losses, Vec::<String>::new());
-}
-
-#[test]
-fn a_single_step_is_refused_before_the_one_that_it_needs_and_on_foreign_data() {
-    let kinds = [Kind::Thin, Kind::Device];
-    let starts = [Start::Nothing, Start::Holds(Data::Foreign("ext4"), None)];
-    let world = world(kinds, &starts, true);
-    let request = declaration(kinds, "64MiB");
-    for steps in [vec!["create-md"], vec!["adjust"], vec!["up"], vec!["storage", "create-md"]] {
-        let reply = converge(&world, "h1", &only(&request, &steps));
-        assert_eq!(reply.code, Code::Missing, "{steps:?}: {}", reply.msg);
-        assert!(reply.next_steps.iter().any(|step| step.starts_with("Add ")), "{:?}", reply.next_steps);
-    }
-    for steps in [vec!["create-md"], vec!["config"], vec!["adjust"]] {
-        let reply = converge(&world, "h2", &only(&request, &steps));
-        assert_eq!(reply.code, Code::ForeignData, "{steps:?} is judged as a whole run: {}", reply.msg);
-    }
-    assert_eq!(world.borrow().journal, Vec::<String>::new());
-}
-
-#[test]
-fn up_leaves_a_running_resource_alone_and_adjust_does_not() {
-    let kinds = [Kind::Thin, Kind::Thin];
-    let world = world(kinds, &[Start::Nothing, Start::Nothing], true);
-    let mut request = declaration(kinds, "64MiB");
-    assert!(!converge(&world, "h1", &request).failed);
-    request["net"] = json!({ "protocol": "A" });
-    assert_eq!(names(&converge(&world, "h1", &only(&request, &["config"]))), ["write_config"]);
-    assert_eq!(names(&converge(&world, "h1", &only(&request, &["up"]))), [""; 0]);
-    assert_eq!(names(&converge(&world, "h1", &only(&request, &["adjust"]))), ["adjust"]);
-}
-
 #[test]
 fn a_consented_wipe_cut_anywhere_needs_no_second_consent() {
     for kind in [Kind::Device, Kind::Thin] {
@@ -407,116 +348,4 @@ fn a_consented_wipe_cut_anywhere_needs_no_second_consent() {
             }
         }
     }
-}
-
-/// r0 with valid data on both hosts, which then wrote without each other; `alone`: who has given up on the connection.
-fn split(alone: [bool; 2]) -> (Rc<RefCell<World>>, Value) {
-    let kinds = [Kind::Thin, Kind::Thin];
-    let world = world(kinds, &[Start::Nothing, Start::Nothing], true);
-    let request = declaration(kinds, "64MiB");
-    for name in ["h1", "h2"] {
-        assert!(!converge(&world, name, &request).failed);
-    }
-    assert!(!initial_sync(&world, "h1", &request, Cut::Never).failed);
-    for (i, name) in ["h1", "h2"].into_iter().enumerate() {
-        let mut world = world.borrow_mut();
-        world.split.insert("r0".into());
-        let machine = world.machine(name);
-        machine.running.get_mut("r0").unwrap().alone = alone[i];
-        let metadata = machine.disk("/dev/vg0/r0_00000").unwrap().metadata.as_mut().unwrap();
-        metadata.generation = 0xA0 + 2 * i as u64;
-    }
-    (world, request)
-}
-
-/// The consent that an answer offers.
-fn token(reply: &Reply) -> Option<String> {
-    let text = format!("{} {}", reply.next_steps.join(" "), reply.warnings.join(" "));
-    Some(text.split("consent: [\"").nth(1)?.split('"').next()?.to_owned())
-}
-
-#[test]
-fn a_split_brain_is_resolved_by_naming_the_victim_and_its_generation() {
-    for (first, second) in [("h2", "h1"), ("h1", "h2")] {
-        let (world, mut request) = split([true, true]);
-        // Nothing is given up by trying again; the second one sees that they do not fit.
-        assert!(!converge(&world, "h1", &request).failed);
-        let refused = converge(&world, "h2", &request);
-        assert_eq!(refused.code, Code::SplitBrain, "{}", refused.msg);
-        assert_eq!(token(&refused).unwrap(), "discard-my-data:r0@h2:00000000000000A2");
-        // Another host's token, and one of another generation, give up nothing.
-        let wrong = ["discard-my-data:r0@h1:00000000000000A2", "discard-my-data:r0@h2:00000000000000A0"];
-        request["consent"] = json!(wrong);
-        let checked = resource(&SimHost::new(&world, "h2", Cut::Never), &request, true);
-        assert_eq!(names(&checked), ["adjust"]);
-        assert_eq!(world.borrow().discarded, Vec::<String>::new());
-        // One document for both hosts, in any order.
-        request["consent"] = json!([token(&refused).unwrap()]);
-        for name in [first, second] {
-            let checked = resource(&SimHost::new(&world, name, Cut::Never), &request, true);
-            let reply = converge(&world, name, &request);
-            assert!(!reply.failed, "{name}: {}", reply.msg);
-            assert_eq!(names(&checked), names(&reply));
-            assert_eq!(names(&reply), [if name == "h2" { "discard_my_data" } else { "adjust" }]);
-            let again = converge(&world, name, &request);
-            assert!(!again.failed && !again.changed, "{name}: {}", again.msg);
-        }
-        assert_eq!(world.borrow().discarded, ["h2"]);
-        assert!(up_to_date(&world));
-    }
-}
-
-#[test]
-fn data_in_use_are_not_given_up() {
-    let (world, mut request) = split([true, false]);
-    let refused = converge(&world, "h1", &request);
-    request["consent"] = json!([token(&refused).unwrap()]);
-    world.borrow_mut().machine("h1").running.get_mut("r0").unwrap().primary = true;
-    let refused = converge(&world, "h1", &request);
-    assert_eq!(refused.code, Code::InUse, "{}", refused.msg);
-    assert_eq!(world.borrow().discarded, Vec::<String>::new());
-}
-
-#[test]
-fn the_side_that_still_waits_learns_of_the_split_brain_from_the_evidence() {
-    let (world, mut request) = split([true, false]);
-    let mut args = WaitArgs {
-        name: drbd_schemas::ResourceName::new("r0").unwrap(),
-        condition: Condition::Connected,
-        evidence: Vec::new(),
-        timeout: 5,
-    };
-    let wait = |args: &WaitArgs| wait::wait(&SimHost::new(&world, "h2", Cut::Never), args, Mode::default());
-    assert_eq!(wait(&args).code, Code::TimedOut);
-    args.evidence = evidence(&world).as_array().unwrap().clone();
-    let told = wait(&args);
-    assert_eq!(told.code, Code::SplitBrain);
-    assert!(told.msg.contains("h1 is StandAlone towards h2"), "{}", told.msg);
-    // It can be the victim all the same.
-    request["evidence"] = evidence(&world);
-    let seen = converge(&world, "h2", &request);
-    assert!(!seen.failed && !seen.changed, "{}", seen.msg);
-    request["consent"] = json!([token(&seen).unwrap()]);
-    assert_eq!(names(&converge(&world, "h2", &request)), ["discard_my_data"]);
-    assert!(!converge(&world, "h1", &request).failed);
-    assert_eq!(world.borrow().discarded, ["h2"]);
-    assert!(up_to_date(&world));
-}
-
-#[test]
-fn hosts_that_were_declared_differently_are_told_instead_of_waited_for() {
-    let kinds = [Kind::Thin, Kind::Thin];
-    let world = world(kinds, &[Start::Nothing, Start::Nothing], true);
-    let request = declaration(kinds, "64MiB");
-    let mut other = request.clone();
-    other["nodes"]["h1"]["address"] = json!("10.0.0.9");
-    assert!(!converge(&world, "h1", &request).failed && !converge(&world, "h2", &other).failed);
-    let refused = initial_sync(&world, "h1", &request, Cut::Never);
-    assert_eq!(refused.code, Code::Disagreement, "{}", refused.msg);
-    assert!(
-        refused.msg.contains("on h1 / address is ipv4 10.0.0.1:7000 on h1 and ipv4 10.0.0.9:7000 on h2"),
-        "{}",
-        refused.msg
-    );
-    assert!(!world.borrow().machines["h1"].running["r0"].up_to_date);
 }
