@@ -237,6 +237,28 @@ fn a_half_made_file_system_of_a_cut_run_is_made_anew_and_no_other() {
 }
 
 #[test]
+fn the_note_of_a_cut_run_does_not_outlive_the_file_system() {
+    let noted = |world: &Shared| {
+        world.borrow().machines["h1"].files["/var/lib/drbd-host/records/r0.json"]
+            .contains("making_filesystem")
+    };
+    for mounted in [true, false] {
+        let world = world(Some(Content::Blank));
+        // Promotion, note, tool: cut right after it.
+        ask(&world, "h1", &request("primary", true, true), Cut::After(2), false);
+        assert!(noted(&world));
+        if mounted {
+            let by_hand = ("/srv".to_owned(), "/dev/drbd1000".to_owned(), "ext4".to_owned());
+            world.borrow_mut().machine("h1").mounts.push(by_hand);
+        }
+        let reply = act(&world, "h1", &request("primary", true, true));
+        assert!(!reply.failed && names(&reply)[0] == "filesystem_made", "{}", reply.msg);
+        assert!(!noted(&world));
+        assert_eq!(world.borrow().losses, Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_file_system_grows_with_its_device_whether_mounted_or_not() {
     for mounted in [true, false] {
         let world = world(Some(ext4(1)));

@@ -227,6 +227,7 @@ fn mounted(
     let Some(found) = seen.volumes.get(&device.volume) else { return Ok(()) };
     if found.mounted_on.iter().any(|at| at == mount.path.as_str()) {
         same_kind(mount, found.mounted_kind.as_deref(), &path)?;
+        complete(mount, seen, plan);
         grow(mount, found, device, found.mounted_kind.as_deref(), plan);
         return Ok(());
     }
@@ -305,10 +306,7 @@ fn filesystem(
                 Refusal::new(Code::ForeignData, message).next("Mount what lies above it by other means.")
             })?;
             same_kind(mount, Some(kind), device)?;
-            if unfinished {
-                let step = RoleStep::FilesystemMade { volume: mount.volume };
-                push(plan, step, "a run was cut after it had made it");
-            }
+            complete(mount, seen, plan);
             Ok((Some(kind.to_owned()), false))
         }
         (Some(Holds::Blank), Some(kind)) => {
@@ -336,6 +334,15 @@ fn filesystem(
                 .next("Make the file system on a host that has the data."))
         }
         (Some(Holds::Unseen) | None, None) => Ok((wanted, false)),
+    }
+}
+
+/// The note of a run that was cut right after it had made the file system must not outlive it: it would count later data
+/// as that run's rest.
+fn complete(mount: &MountArgs, seen: &Seen, plan: &mut Plan) {
+    if seen.observed.record.making_filesystem.contains(&mount.volume) {
+        let step = RoleStep::FilesystemMade { volume: mount.volume };
+        push(plan, step, "a run was cut after it had made it");
     }
 }
 
