@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build host-aarch64 collection deb bench test check demo audit clean-lab
+.PHONY: help setup build host-aarch64 collection deb bench drbd9 test check demo audit clean-lab
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replivol
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -26,6 +26,10 @@ build: ## provider (release) and static drbd-host, in target/dist
 		{ echo "drbd-host is not static" >&2; exit 1; }
 	@install -D -t $(REPLIVOL_DIST) $(TARGET)/release/terraform-provider-drbd $(TARGET)/$(HOST_TARGET)/host/drbd-host
 
+drbd9: ## the stand-in for DRBD 9's kernel side, for tests only, in target/dist/simulated
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST_TARGET) -p simulated-drbd9
+	@install -D -t $(REPLIVOL_DIST)/simulated $(TARGET)/$(HOST_TARGET)/release/drbdsetup
+
 # Beyond `setup`: rustup target add aarch64-unknown-linux-gnu; apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 host-aarch64: ## static drbd-host for aarch64, which `collection` and `deb` then pack too (needs a cross compiler)
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc RUSTFLAGS="-C target-feature=+crt-static" \
@@ -44,7 +48,7 @@ check: setup ## formatting, clippy, shellcheck, licences
 	shellcheck --severity=warning --external-sources $$(grep -rlE '^(#!/bin/(ba)?sh|# shellcheck shell=)' .ci scripts tests/lab ansible-module/collection ansible-module/tests)
 	scripts/check-licences
 
-test: setup check build collection deb ## everything the project promises, on real hosts too
+test: setup check build collection deb drbd9 ## everything the project promises, on real hosts too
 	tests/lab/build >/dev/null
 	cargo test --locked --workspace --doc --quiet
 	cargo nextest run --locked --workspace

@@ -7,6 +7,7 @@
 //! Not here: anything a test asserts, and anything about the product. Test targets are listed in `Cargo.toml`.
 
 pub mod collection;
+pub mod drbd9;
 pub mod lab;
 pub mod made;
 pub mod module;

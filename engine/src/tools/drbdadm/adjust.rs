@@ -289,7 +289,9 @@ mod tests {
 
     #[test]
     fn programs_may_be_named_by_their_paths() {
-        let steps = parse("/usr/sbin/drbdsetup new-resource r0 0\n/usr/sbin/drbdmeta 10 v09 /dev/vg0/r0 internal apply-al\n");
+        let steps = parse(
+            "/usr/sbin/drbdsetup new-resource r0 0\n/usr/sbin/drbdmeta 10 v09 /dev/vg0/r0 internal apply-al\n",
+        );
         assert!(matches!(&steps[0].command, AdjustCommand::NewResource { .. }), "{steps:?}");
         assert!(matches!(&steps[1].command, AdjustCommand::ApplyAl { .. }), "{steps:?}");
         assert_eq!(steps[0].text, "/usr/sbin/drbdsetup new-resource r0 0");
