@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build bench test check demo audit clean-lab
+.PHONY: help setup build host-aarch64 collection deb bench drbd9 test check demo audit clean-lab
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replivol
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -27,21 +27,37 @@ build: ## provider (release) and static drbd-host, in target/dist
 		{ echo "drbd-host is not static" >&2; exit 1; }
 	@install -D -t $(REPLIVOL_DIST) $(TARGET)/release/terraform-provider-drbd $(TARGET)/$(HOST_TARGET)/host/drbd-host
 
+drbd9: ## the stand-in for DRBD 9's kernel side, for tests only, in target/dist/simulated
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST_TARGET) -p simulated-drbd9
+	@install -D -t $(REPLIVOL_DIST)/simulated $(TARGET)/$(HOST_TARGET)/release/drbdsetup
+
+# Beyond `setup`: rustup target add aarch64-unknown-linux-gnu; apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+host-aarch64: ## static drbd-host for aarch64, which `collection` and `deb` then pack too (needs a cross compiler)
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo build --locked --profile host --target aarch64-unknown-linux-gnu -p drbd-host
+	@install -D $(TARGET)/aarch64-unknown-linux-gnu/host/drbd-host $(REPLIVOL_DIST)/drbd-host-aarch64
+
+collection: setup build ## the Ansible collection replivol.drbd, a tarball in target/dist
+	@scripts/collection
+
+deb: build ## Debian package of drbd-host, in target/dist
+	@scripts/deb
+
 check: setup ## formatting, clippy, shellcheck, licences
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	shellcheck --severity=warning --external-sources $$(grep -rlE '^(#!/bin/(ba)?sh|# shellcheck shell=)' .ci scripts tests/lab)
+	shellcheck --severity=warning --external-sources $$(grep -rlE '^(#!/bin/(ba)?sh|# shellcheck shell=)' .ci scripts tests/lab ansible-module/collection ansible-module/tests)
 	scripts/check-licences
 
-test: setup check build ## everything the project promises, on real hosts too
+test: setup check build collection deb drbd9 ## everything the project promises, on real hosts too
 	tests/lab/build >/dev/null
 	cargo test --locked --workspace --doc --quiet
 	cargo nextest run --locked --workspace
 
-demo: setup build ## two real hosts, one replicated volume, both front doors (KEEP=1 leaves the hosts running)
+demo: setup build collection ## two real hosts, one replicated volume, both front doors (KEEP=1 leaves the hosts running)
 	@scripts/demo.sh
 
-bench: setup build ## what it costs beside doing it by hand, as ratios (BENCH="host playbook" for some)
+bench: setup build collection ## what it costs beside doing it by hand, as ratios (BENCH="host playbook" for some)
 	tests/lab/build >/dev/null
 	cargo build --locked --release -p simulated-provider
 	@install -D $(TARGET)/release/simulated-provider $(REPLIVOL_DIST)/simulated/terraform-provider-drbd

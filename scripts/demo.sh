@@ -83,9 +83,13 @@ proven "terraform plan is empty"
 
 step "The example playbook on the same hosts"
 cp -rL "$ROOT/examples-ansible/two-hosts" "$WORK/ansible"
-"$ROOT/examples-ansible/make-library" "$WORK/ansible"
-(cd "$WORK/ansible" && SSH_CONFIG=$LAB_DIR/ssh_config ANSIBLE_NOCOLOR=1 \
-	"$REPLIVOL_ANSIBLE/ansible-playbook" -i inventory.yml site.yml) >"$WORK/playbook" || { cat "$WORK/playbook"; die "the playbook failed"; }
+export ANSIBLE_COLLECTIONS_PATH=$WORK/collections SSH_CONFIG=$LAB_DIR/ssh_config ANSIBLE_NOCOLOR=1
+"$REPLIVOL_ANSIBLE/ansible-galaxy" collection install --offline --collections-path "$WORK/collections" \
+	"$REPLIVOL_DIST"/replivol-drbd-*.tar.gz >/dev/null
+(cd "$WORK/ansible" && "$REPLIVOL_ANSIBLE/ansible-playbook" -i inventory.yml install.yml) >"$WORK/playbook" ||
+	{ cat "$WORK/playbook"; die "the playbook that installs the program failed"; }
+(cd "$WORK/ansible" && "$REPLIVOL_ANSIBLE/ansible-playbook" -i inventory.yml site.yml) >"$WORK/playbook" ||
+	{ cat "$WORK/playbook"; die "the playbook failed"; }
 grep -A 3 'PLAY RECAP' "$WORK/playbook"
 [ "$(grep -c 'changed=0 .*failed=0' "$WORK/playbook")" = 2 ] || die "the playbook changed what terraform had made"
 proven "ansible-playbook finds what terraform made: changed=0 on both hosts"

@@ -11,15 +11,22 @@ use serde_json::{Map, Value};
 use support::made::checkout;
 
 const PAGE: &str = "docs/ansible.md";
-const MODULES: [&str; 5] =
-    ["drbd_storage_pool", "drbd_resource", "drbd_wait", "drbd_initial_sync", "drbd_info"];
+const MODULES: [&str; 7] = [
+    "drbd_storage_pool",
+    "drbd_resource",
+    "drbd_wait",
+    "drbd_initial_sync",
+    "drbd_role",
+    "drbd_verify",
+    "drbd_info",
+];
 
 #[test]
 fn the_page_is_current() {
     let path = checkout().join(PAGE);
     let page = fs::read_to_string(&path).unwrap();
     let mut current = page.clone();
-    for file in ["site.yml", "inventory.yml", "group_vars/drbd.yml"] {
+    for file in ["install.yml", "site.yml", "inventory.yml", "group_vars/drbd.yml"] {
         let text = fs::read_to_string(checkout().join("examples-ansible/two-hosts").join(file)).unwrap();
         current = with_part(&current, file, &format!("```yaml\n{text}```\n"));
     }

@@ -511,7 +511,7 @@ fn a_peer_that_is_away_and_a_split_brain() {
     }
     split(&replies);
     let advice: Vec<&str> = replies.iter().flat_map(Reply::next_steps).collect();
-    assert!(advice.join(" ").contains("--discard-my-data"), "{advice:?}");
+    assert!(advice.join(" ").contains("discard-my-data:r0@h"), "{advice:?}");
     let facts = evidence(&lab).unwrap();
     let state = |host: usize, peer: &str| {
         facts[host]["resources"]["r0"]["running"]["connections"][peer]["connection"].clone()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Block devices as the kernel describes them in sysfs, and a look at their content for anything that is not zero.
 
-use drbd_engine::host::{BlockDevice, HostError};
+use drbd_engine::host::{BlockDevice, HostError, Read};
 use rustix::fs::{FileType, major, minor, stat};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -14,6 +14,8 @@ const ENDS: u64 = 4 << 20;
 const SAMPLES: u64 = 256;
 /// Size of a sample.
 const SAMPLE: u64 = 64 << 10;
+/// So much is read between two looks at whether to go on.
+const PIECE: usize = 1 << 20;
 
 /// The block device at a path; `None` when there is none.
 pub(crate) fn describe(path: &str) -> Result<Option<BlockDevice>, HostError> {
@@ -69,39 +71,69 @@ fn partitions(dir: &Path, kernel_name: &str) -> Vec<String> {
     names(dir).into_iter().filter(is_partition).collect()
 }
 
-/// Offset of the first byte found that is not zero: both ends are read as a whole, the rest in samples.
-pub(crate) fn first_data(path: &str) -> Result<Option<u64>, HostError> {
+/// Offset of the first byte found that is not zero. `end` cuts the device short: what lies behind it does not count.
+/// `go_on` is asked between two pieces, because reading a whole device takes its time.
+pub(crate) fn first_data(
+    path: &str,
+    end: Option<u64>,
+    read: Read,
+    go_on: &dyn Fn() -> Result<(), HostError>,
+) -> Result<Option<u64>, HostError> {
     let os = |error: io::Error| HostError::Os { what: format!("read {path}"), reason: error.to_string() };
     let size = describe(path)?.map_or(0, |block| block.size_bytes);
+    let size = end.map_or(size, |end| end.min(size));
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(i32::try_from(rustix::fs::OFlags::CLOEXEC.bits()).unwrap_or(0))
         .open(path)
         .map_err(os)?;
-    scan(&file, size).map_err(os)
+    search(&file, size, read, go_on, os)
 }
 
-fn scan(file: &File, size: u64) -> io::Result<Option<u64>> {
-    for (start, length) in ranges(size) {
-        let mut offset = start;
-        let mut buffer = vec![0; usize::try_from(SAMPLE).unwrap_or(65_536)];
-        while offset < start + length {
-            let want = usize::try_from((start + length - offset).min(SAMPLE)).unwrap_or(0);
-            let Some(slice) = buffer.get_mut(..want) else { break };
-            let count = file.read_at(slice, offset)?;
-            if count == 0 {
-                break;
+fn search(
+    file: &File,
+    size: u64,
+    read: Read,
+    go_on: &dyn Fn() -> Result<(), HostError>,
+    os: impl Fn(io::Error) -> HostError,
+) -> Result<Option<u64>, HostError> {
+    let ranges = match read {
+        Read::Samples => ranges(size),
+        Read::All => vec![(0, size)],
+    };
+    for (start, length) in ranges {
+        for piece in (start..start + length).step_by(PIECE) {
+            go_on()?;
+            let length = (start + length - piece).min(PIECE as u64);
+            if let Some(offset) = scan(file, piece, length).map_err(&os)? {
+                return Ok(Some(offset));
             }
-            if let Some(index) = slice.iter().take(count).position(|byte| *byte != 0) {
-                return Ok(Some(offset + index as u64));
-            }
-            offset += count as u64;
         }
     }
     Ok(None)
 }
 
-/// The parts that are read, in order.
+/// Reads one piece.
+fn scan(file: &File, start: u64, length: u64) -> io::Result<Option<u64>> {
+    let mut buffer = vec![0; usize::try_from(length.min(PIECE as u64)).unwrap_or(PIECE)];
+    let mut offset = start;
+    while offset < start + length {
+        let want = usize::try_from(start + length - offset).unwrap_or(PIECE);
+        let end = want.min(buffer.len());
+        let Some(slice) = buffer.get_mut(..end) else { break };
+        let count = file.read_at(slice, offset)?;
+        if count == 0 {
+            break;
+        }
+        if let Some(index) = slice.iter().take(count).position(|byte| *byte != 0) {
+            return Ok(Some(offset + index as u64));
+        }
+        offset += count as u64;
+    }
+    Ok(None)
+}
+
+/// The parts that are read where samples are enough, in order.
 fn ranges(size: u64) -> Vec<(u64, u64)> {
     if size <= 2 * ENDS + SAMPLES * SAMPLE {
         return vec![(0, size)];
@@ -126,15 +158,38 @@ mod tests {
         file
     }
 
+    fn found(file: &File, size: u64, read: Read) -> Option<u64> {
+        let os = |error: io::Error| HostError::Os { what: "read".into(), reason: error.to_string() };
+        search(file, size, read, &|| Ok(()), os).unwrap()
+    }
+
     #[test]
     fn data_at_both_ends_and_in_small_devices_are_found() {
         let (small, large) = (8 << 20, 1 << 30);
-        assert_eq!(scan(&file_with(small, None), small).unwrap(), None);
-        assert_eq!(scan(&file_with(small, Some(5_000_000)), small).unwrap(), Some(5_000_000));
+        assert_eq!(found(&file_with(small, None), small, Read::Samples), None);
+        assert_eq!(found(&file_with(small, Some(5_000_000)), small, Read::Samples), Some(5_000_000));
         for at in [0, 65_536, ENDS - 1, large - ENDS, large - 1] {
-            assert_eq!(scan(&file_with(large, Some(at)), large).unwrap(), Some(at));
+            assert_eq!(found(&file_with(large, Some(at)), large, Read::Samples), Some(at));
         }
-        assert_eq!(scan(&file_with(large, None), large).unwrap(), None);
+        assert_eq!(found(&file_with(large, None), large, Read::Samples), None);
+    }
+
+    #[test]
+    fn a_byte_between_the_samples_is_found_where_all_is_read() {
+        let (size, at) = (52 << 20, (30 << 20) + (64 << 10));
+        let file = file_with(size, Some(at));
+        assert_eq!(found(&file, size, Read::Samples), None, "the case needs a byte that samples miss");
+        assert_eq!(found(&file, size, Read::All), Some(at));
+        assert_eq!(found(&file, at, Read::All), None, "what lies behind the end does not count");
+        assert_eq!(found(&file, at + 1, Read::All), Some(at));
+    }
+
+    #[test]
+    fn reading_stops_when_it_is_asked_to() {
+        let stop = || Err(HostError::Interrupted { by: "SIGTERM" });
+        let os = |error: io::Error| HostError::Os { what: "read".into(), reason: error.to_string() };
+        let size = 8 << 20;
+        assert!(search(&file_with(size, None), size, Read::All, &stop, os).is_err());
     }
 
     #[test]

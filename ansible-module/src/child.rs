@@ -3,6 +3,7 @@
 //! environment; in a process group of its own, so that no signal of the caller's terminal ends it half-way, and one that
 //! reads that terminal all the same is stopped by the kernel and ends at its deadline.
 
+use crate::orphans;
 use drbd_engine::host::{Cmd, Exit, HostError, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -42,6 +43,7 @@ pub(crate) fn run(cmd: &Cmd) -> Result<Output, HostError> {
         .env_clear()
         .env("PATH", DIRECTORIES.join(":"))
         .env("LC_ALL", "C")
+        .envs([orphans::environment()])
         .envs(cmd.env.iter().map(|(name, value)| (*name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

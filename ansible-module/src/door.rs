@@ -5,6 +5,7 @@
 use crate::call::{self, Call, CallError};
 use crate::handshake::Launcher;
 use crate::hidden;
+use crate::inventory;
 use crate::local_host::LocalHost;
 use crate::lock::{self, Held, LockError};
 use crate::person;
@@ -12,7 +13,7 @@ use crate::stop::Stop;
 use crate::wording;
 use drbd_engine::host::Host;
 use drbd_engine::run::{self, Mode};
-use drbd_engine::{info, pool, wait};
+use drbd_engine::{info, pool, role, verify, wait};
 use drbd_schemas::args::{self, Args, Module};
 use drbd_schemas::reply::{Code, Reply};
 use drbd_schemas::secret::Secret;
@@ -34,8 +35,15 @@ enum Request {
 pub(crate) fn run() -> ExitCode {
     let mut args = std::env::args_os();
     let argv0 = args.next().unwrap_or_default();
+    let mut args: Vec<OsString> = args.collect();
+    if inventory::is_named(&argv0) {
+        return inventory::run(args);
+    }
+    if args.first().is_some_and(|word| word == "inventory") {
+        return inventory::run(args.split_off(1));
+    }
     let named = argv0.to_str().and_then(call::module_of_program);
-    match parse(named, args.collect()) {
+    match parse(named, args) {
         Ok(Request::Person(wish)) => person::serve(wish),
         Ok(Request::Module { named, input, launcher }) => answer(module(named, &input, &launcher)),
         Err(error) => {
@@ -228,6 +236,8 @@ fn take_locks(args: &Args, module: Module, mode: Mode, stop: &Stop) -> Result<Ve
             Ok(vec![take(format!("resource-{}", args.resource.name()), args.run.lock_timeout)?])
         }
         Args::StoragePool(args) => Ok(vec![take(format!("pool-{}", args.volume_group), args.lock_timeout)?]),
+        Args::Role(args) => Ok(vec![take(format!("resource-{}", args.name), args.lock_timeout)?]),
+        Args::Verify(args) => Ok(vec![take(format!("resource-{}", args.name), args.lock_timeout)?]),
         Args::Info(_) | Args::Wait(_) => Ok(Vec::new()),
     }
 }
@@ -240,6 +250,8 @@ pub(crate) fn dispatch(host: &impl Host, args: &Args, mode: Mode) -> Reply {
         Args::Wait(args) => wait::wait(host, args, mode),
         Args::InitialSync(args) => run::initial_sync(host, args, mode),
         Args::StoragePool(args) => pool::storage_pool(host, args, mode),
+        Args::Role(args) => role::role(host, args, mode),
+        Args::Verify(args) => verify::verify(host, args, mode),
     }
 }
 

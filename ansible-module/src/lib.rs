@@ -11,8 +11,11 @@
 //! * [`wording`] says what is wrong with them in Ansible's words,
 //! * [`hidden`] keeps secrets out of the answer,
 //! * [`local_host`] is the engine's hands on this machine,
+//! * [`users`] finds the processes that use a device,
 //! * [`lock`] lets one writer in at a time,
+//! * [`orphans`] finds commands of a run that was killed,
 //! * [`stop`] turns signals into a stop between steps,
+//! * [`inventory`] is no module: an inventory script for Ansible, for where Ansible runs,
 //! * [`person`] is what somebody at a terminal sees.
 
 mod block;
@@ -21,10 +24,13 @@ mod child;
 mod door;
 mod handshake;
 mod hidden;
+mod inventory;
 mod local_host;
 mod lock;
+mod orphans;
 mod person;
 mod stop;
+mod users;
 mod wording;
 
 pub use handshake::PROTOCOL;

@@ -2,8 +2,8 @@
 //! The engine's hands on this machine.
 
 use crate::stop::Stop;
-use crate::{block, child};
-use drbd_engine::host::{BlockDevice, Cmd, Host, HostError, Output};
+use crate::{block, child, users};
+use drbd_engine::host::{BlockDevice, Cmd, Host, HostError, Output, Process, Read};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -64,6 +64,14 @@ impl Host for LocalHost {
         Ok(names)
     }
 
+    fn is_directory(&self, path: &str) -> Result<bool, HostError> {
+        match fs::metadata(path) {
+            Ok(found) => Ok(found.is_dir()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(os(format!("look at {path}"))(error)),
+        }
+    }
+
     fn write(&self, path: &str, content: &str, mode: u32) -> Result<(), HostError> {
         write_atomically(Path::new(path), content.as_bytes(), mode).map_err(os(format!("write {path}")))
     }
@@ -80,8 +88,12 @@ impl Host for LocalHost {
         block::describe(path)
     }
 
-    fn first_data(&self, path: &str) -> Result<Option<u64>, HostError> {
-        block::first_data(path)
+    fn first_data(&self, path: &str, end: Option<u64>, read: Read) -> Result<Option<u64>, HostError> {
+        block::first_data(path, end, read, &|| self.checkpoint())
+    }
+
+    fn users_of(&self, device: &BlockDevice) -> Result<Vec<Process>, HostError> {
+        users::of(device)
     }
 
     fn checkpoint(&self) -> Result<(), HostError> {

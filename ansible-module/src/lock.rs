@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
 //! One writer per host and resource. The lock is the kernel's (it goes with its holder, however that ends), the file's
 //! text names the holder for whoever has to wait.
+//!
+//! A holder that is killed may leave a command behind that still changes things: commands are let to their end, because
+//! half an `lvcreate` or `create-md` is worse than a whole one. So a holder that ends properly empties the file, and
+//! whoever finds a text in it waits for the commands of that run ([`orphans`]). Letting commands inherit the lock would
+//! not do: LVM closes what it did not open, and a daemon that it starts would keep it for ever.
 
+use crate::orphans;
 use crate::stop::Stop;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
@@ -12,9 +18,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 const DIR: &str = "/run/drbd-host/lock";
 
-/// A held lock.
+/// A held lock. Closing the file gives it back.
 #[derive(Debug)]
-pub(crate) struct Held(#[expect(dead_code, reason = "closing the file is what gives the lock back")] File);
+pub(crate) struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // A text that stays only makes the next run look for commands that are not there.
+        let _ = self.0.set_len(0);
+    }
+}
 
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +60,17 @@ fn take_in(dir: &str, name: &str, purpose: &str, patience: Duration, stop: &Stop
     let until = Instant::now() + patience;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                sign(&mut file, purpose).map_err(os)?;
-                return Ok(Held(file));
-            }
+            Ok(()) => match orphan_of(&mut file) {
+                None => {
+                    sign(&mut file, purpose).map_err(os)?;
+                    return Ok(Held(file));
+                }
+                Some(orphan) if Instant::now() >= until => {
+                    return Err(LockError::Held { name: name.to_owned(), holder: orphan });
+                }
+                // The lock stays with us meanwhile; the file's text still names who left the command behind.
+                Some(_) => {}
+            },
             Err(rustix::io::Errno::WOULDBLOCK) => {}
             Err(error) => return Err(os(error.into())),
         }
@@ -68,14 +88,29 @@ fn sign(file: &mut File, purpose: &str) -> io::Result<()> {
     let since = humantime::format_rfc3339_seconds(SystemTime::now());
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
-    write!(file, "process {}, {purpose}, since {since}", std::process::id())
+    write!(file, "process {}, {purpose}, since {since}\n{}", std::process::id(), orphans::mark())
+}
+
+/// A command that the last holder left behind when it was killed.
+fn orphan_of(file: &mut File) -> Option<String> {
+    let text = text_of(file);
+    let mark = text.lines().nth(1)?;
+    let orphan = orphans::of(mark)?;
+    Some(format!(
+        "{orphan}, a command of a run that was killed ({})",
+        text.lines().next().unwrap_or_default()
+    ))
+}
+
+fn text_of(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(500).read_to_string(&mut text));
+    read.map(|_| text).unwrap_or_default()
 }
 
 fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(500).read_to_string(&mut text));
-    match read {
-        Ok(1..) => text,
+    match text_of(file).lines().next() {
+        Some(line) if !line.is_empty() => line.to_owned(),
         _ => "it has not signed yet".to_owned(),
     }
 }
@@ -96,6 +131,36 @@ mod tests {
             "{error}"
         );
         drop(held);
+        take_in(dir, "r0", "drbd_resource", Duration::ZERO, &stop).unwrap();
+    }
+
+    /// Kills a process when the test ends.
+    struct Child(std::process::Child);
+
+    impl Drop for Child {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn a_command_that_outlives_its_killed_run_keeps_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().to_str().unwrap();
+        let stop = Stop::catch().unwrap();
+        let mut held = take_in(dir, "r0", "drbd_resource", Duration::ZERO, &stop).unwrap();
+        let (name, mark) = orphans::environment();
+        let command = Child(std::process::Command::new("sleep").arg("60").env(name, mark).spawn().unwrap());
+        // Killed: the kernel gives the lock back, and nobody empties the file.
+        sign(&mut held.0, "drbd_resource").unwrap();
+        flock(&held.0, FlockOperation::Unlock).unwrap();
+        let text = format!("process {} (sleep), a command of a run that was killed", command.0.id());
+        let refused = take_in(dir, "r0", "drbd_resource", Duration::from_millis(100), &stop).unwrap_err();
+        assert!(refused.to_string().contains(&text), "{refused}");
+        let refused = take_in(dir, "r0", "drbd_resource", Duration::ZERO, &stop).unwrap_err();
+        assert!(refused.to_string().contains(&text), "the first wait has not cost the note: {refused}");
+        drop(command);
         take_in(dir, "r0", "drbd_resource", Duration::ZERO, &stop).unwrap();
     }
 }

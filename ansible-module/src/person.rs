@@ -3,6 +3,7 @@
 //! return, other words.
 
 use crate::door;
+use crate::handshake::PROTOCOL;
 use crate::local_host::LocalHost;
 use crate::stop::Stop;
 use drbd_engine::run::Mode;
@@ -22,9 +23,10 @@ Usage:
   drbd-host status            one line per resource and volume
   drbd-host plan [FILE|-]     what drbd_resource would do with a declaration; changes nothing
   drbd-host --schema MODULE   JSON Schema of a module's arguments (or of: facts, reply, declaration)
+  drbd-host inventory --list  an Ansible inventory from Terraform's state (linked as drbd_inventory: a script of it)
   drbd-host --version
 
-Modules: drbd_resource, drbd_info, drbd_wait, drbd_initial_sync, drbd_storage_pool.
+Modules: drbd_resource, drbd_info, drbd_wait, drbd_initial_sync, drbd_storage_pool, drbd_role, drbd_verify.
 Called as AnsiballZ_MODULE, or with _ansible_module_name in the input, it is that Ansible module.";
 
 /// What a person wants.
@@ -39,7 +41,9 @@ pub(crate) enum Wish {
 
 pub(crate) fn serve(wish: Wish) -> ExitCode {
     let (text, code) = match wish {
-        Wish::Version => (format!("drbd-host {}\n", env!("CARGO_PKG_VERSION")), ExitCode::SUCCESS),
+        Wish::Version => {
+            (format!("drbd-host {}, protocol {PROTOCOL}\n", env!("CARGO_PKG_VERSION")), ExitCode::SUCCESS)
+        }
         Wish::Help => (format!("{USAGE}\n"), ExitCode::SUCCESS),
         Wish::Schema(of) => schema(of.as_deref()),
         Wish::Facts { json } => with_facts(|facts| {

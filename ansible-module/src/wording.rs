@@ -103,7 +103,7 @@ mod tests {
         let expected = [
             "missing required arguments: name; ",
             "Unsupported parameters for (drbd_wait) module: nam. \
-             Supported parameters include: condition, name, timeout (did you mean name?)",
+             Supported parameters include: condition, evidence, name, timeout (did you mean name?)",
             "value of condition must be one of: connected, up_to_date, all_up_to_date, got: conected",
             "argument timeout: found \"soon\", allowed: a whole number from 0 to 86400",
         ];

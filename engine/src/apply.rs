@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Executes a plan, step by step, and stops at the first failure. No decision is taken here.
 
-use crate::host::{Cmd, Host, HostError, Output};
+use crate::host::{Cmd, Host, HostError, Output, Read};
 use crate::observe::{self, ObserveError};
 use crate::ops::{self, Op};
 use crate::plan::Plan;
@@ -127,8 +127,12 @@ fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
                 true => None,
                 false => host.block_device(device)?.map(|block| block.identity(device)),
             };
+            let record = observe::record(host, resource)?;
+            let known =
+                record.volumes.get(volume).filter(|known| identity.is_some() && known.identity == identity);
             let entry = VolumeRecord {
                 path: device.clone(),
+                given_up: known.and_then(|known| known.given_up.clone()),
                 identity,
                 phase: Phase::Creating,
                 created_lv: *created_lv,
@@ -137,13 +141,28 @@ fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
             };
             note(host, resource, *volume, entry)
         }
+        Op::NoteConsent { volume, device, token } => note_consent(host, resource, *volume, device, token),
         Op::NoteMetadata { volume, device } => note_metadata(host, resource, *volume, device),
+        Op::NoteDiscard(token) => {
+            let mut record: Record = observe::record(host, resource)?;
+            record.discarding = Some(token.clone());
+            Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
+        }
         Op::NotePromotion(promoted) => {
             let mut record: Record = observe::record(host, resource)?;
             record.promoted_for_sync = *promoted;
             Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
         }
         Op::ExpectSize { volume, kib } => expect_size(host, resource, *volume, *kib),
+        Op::ExpectBlank { device, leftovers } => expect_blank(host, device, *leftovers),
+        Op::NoteFilesystem { volume, making } => {
+            let mut record: Record = observe::record(host, resource)?;
+            match making {
+                true => record.making_filesystem.insert(*volume),
+                false => record.making_filesystem.remove(volume),
+            };
+            Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
+        }
         Op::ExpectNoLv { volume_group, name } => expect_no_lv(host, volume_group, name),
     }
 }
@@ -185,6 +204,29 @@ fn note_metadata(
         created_lv: known.is_some_and(|known| known.created_lv),
         created_blank: known.is_some_and(|known| known.created_blank),
         metadata: Some(uuid),
+        given_up: None,
+    };
+    note(host, resource, volume, entry)
+}
+
+fn note_consent(
+    host: &impl Host,
+    resource: &str,
+    volume: VolumeNumber,
+    device: &str,
+    token: &str,
+) -> Result<(), StepError> {
+    let identity = host.block_device(device)?.map(|block| block.identity(device));
+    let record: Record = observe::record(host, resource)?;
+    let known = record.volumes.get(&volume).filter(|known| identity.is_some() && known.identity == identity);
+    let entry = VolumeRecord {
+        path: device.to_owned(),
+        identity,
+        phase: Phase::Creating,
+        created_lv: known.is_some_and(|known| known.created_lv),
+        created_blank: false,
+        metadata: None,
+        given_up: Some(token.to_owned()),
     };
     note(host, resource, volume, entry)
 }
@@ -212,6 +254,21 @@ fn expect_size(host: &impl Host, resource: &str, volume: VolumeNumber, kib: u64)
         }
         host.pause(Duration::from_millis(100));
     }
+}
+
+/// The plan's look may be old by now, or was taken below DRBD: what counts is the device itself.
+fn expect_blank(host: &impl Host, device: &str, leftovers: bool) -> Result<(), StepError> {
+    let probe = blkid::parse_probe(&host.run(&blkid::probe(device))?).map_err(ObserveError::from)?;
+    let found = match probe {
+        blkid::Probe::Found(found) => found.to_string(),
+        blkid::Probe::Ambivalent => "several signatures at once".to_owned(),
+        blkid::Probe::NothingKnown if leftovers => return Ok(()),
+        blkid::Probe::NothingKnown => match host.first_data(device, None, Read::All)? {
+            None => return Ok(()),
+            Some(offset) => format!("data without a known signature (at byte {offset})"),
+        },
+    };
+    Err(StepError::NoEffect(format!("{device} was to be blank and holds {found}; it was not written")))
 }
 
 fn expect_no_lv(host: &impl Host, volume_group: &str, name: &str) -> Result<(), StepError> {

@@ -86,6 +86,12 @@ fn judge_content(
             let found = format!("DRBD metadata {device_uuid}, where it ended before it grew");
             Judged::foreign(found, None)
         }
+        // Wiped with a consent by a run that was cut: what is left shows no signature and was given up.
+        Content::Zeroes | Content::Data { .. }
+            if creating.is_some_and(|record| record.given_up.is_some()) =>
+        {
+            Judged { verdict: Verdict::Blank, fresh: true }
+        }
         Content::Zeroes => Judged::of(Verdict::Blank),
         Content::Signature(what) => {
             Judged::foreign(what.clone(), Some(format!("overwrite:{identity}:{}", kind_of(what))))
@@ -138,6 +144,7 @@ mod tests {
             created_lv: false,
             created_blank: false,
             metadata: metadata.map(str::to_owned),
+            given_up: None,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::res_file;
 use crate::tools::Family;
 use crate::tools::drbdsetup::{ConnectionStatus, DeviceStatus, ResourceStatus};
 use crate::tools::lvm::LvmReport;
+use crate::tools::proc::Mount;
 use drbd_schemas::facts::{
     BackingFacts, ConfigFacts, ConnectionFacts, PeerVolumeFacts, ResourceFacts, RunningFacts, ThinPoolFacts,
     VolumeFacts, VolumeGroupFacts,
@@ -86,6 +87,7 @@ fn running_volume(device: &DeviceStatus) -> VolumeFacts {
         disk: Some(device.disk_state.to_string()),
         size_bytes: device.size_kib.map(|kib| kib * 1024),
         open: device.open,
+        mounted_on: Vec::new(),
         quorum: device.quorum,
         backing: None,
     }
@@ -137,6 +139,19 @@ fn connection_facts(connection: &ConnectionStatus) -> ConnectionFacts {
         connection: connection.connection_state.to_string(),
         role: connection.peer_role.to_string(),
         volumes: volumes.collect(),
+    }
+}
+
+/// DRBD's major device number (`LANANA`, `linux/drbd.h`).
+const MAJOR: u32 = 147;
+
+/// Adds where the devices are mounted.
+pub(crate) fn add_mounts(facts: &mut ResourceFacts, mounts: &[Mount]) {
+    for volume in facts.volumes.values_mut() {
+        let Some(minor) = volume.minor else { continue };
+        let source = format!("/dev/drbd{minor}");
+        let own = mounts.iter().filter(|mount| mount.device == (MAJOR, minor) || mount.source == source);
+        volume.mounted_on = own.map(|mount| mount.mount_point.clone()).collect();
     }
 }
 

@@ -162,6 +162,33 @@ impl BlockDevice {
     }
 }
 
+/// How much of a device is read to find data on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Both ends, and samples spread over the rest: whatever a file system, a database or LVM leaves shows there.
+    Samples,
+    /// All of it, where that is the proof that nothing is lost. Takes as long as reading takes.
+    All,
+}
+
+/// A process that uses something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Its process id.
+    pub pid: u32,
+    /// Its name, as `ps -o comm` prints it.
+    pub name: String,
+    /// How it uses it: `has /srv/web/index open`, `works in /srv`; empty where that goes without saying.
+    pub how: String,
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({})", self.pid, self.name)?;
+        if self.how.is_empty() { Ok(()) } else { write!(f, " {}", self.how) }
+    }
+}
+
 /// A logical volume, as its device-mapper UUID names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedVolume {
@@ -228,6 +255,8 @@ pub trait Host {
     fn read(&self, path: &str) -> Result<Option<String>, HostError>;
     /// The names in a directory, sorted; none when there is no such directory.
     fn list(&self, dir: &str) -> Result<Vec<String>, HostError>;
+    /// There is a directory at this path.
+    fn is_directory(&self, path: &str) -> Result<bool, HostError>;
     /// Writes a file as a whole: to a temporary name in the same directory, synchronised, then renamed. Missing
     /// directories are made. After a cut the old or the new content is there, never a mixture.
     fn write(&self, path: &str, content: &str, mode: u32) -> Result<(), HostError>;
@@ -235,8 +264,11 @@ pub trait Host {
     fn remove(&self, path: &str) -> Result<(), HostError>;
     /// The block device at a path, symbolic links followed; `None` when there is none.
     fn block_device(&self, path: &str) -> Result<Option<BlockDevice>, HostError>;
-    /// Offset of the first byte that is not zero in samples spread over the whole device; `None` when all are zero.
-    fn first_data(&self, path: &str) -> Result<Option<u64>, HostError>;
+    /// Offset of the first byte that is not zero on a device, or before byte `end` of it; `None` when all that was read
+    /// are zero.
+    fn first_data(&self, path: &str, end: Option<u64>, read: Read) -> Result<Option<u64>, HostError>;
+    /// Processes that hold a block device open, or use a file system on it.
+    fn users_of(&self, device: &BlockDevice) -> Result<Vec<Process>, HostError>;
     /// Fails when somebody asked this run to stop. Called between steps.
     fn checkpoint(&self) -> Result<(), HostError>;
     /// Milliseconds since some fixed moment.

@@ -14,7 +14,7 @@ use crate::tools::drbdadm::{self, AdjustCommand, AdjustStep, PeerRef};
 use crate::tools::drbdmeta;
 use crate::tools::drbdsetup::{DiskState, ResourceStatus, RunningDisk, RunningResource};
 use crate::tools::lvm::LvmReport;
-use crate::tools::{Family, mask_secrets};
+use crate::tools::{Family, mask_secrets, proc};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::args::{InfoArgs, Module};
 use drbd_schemas::facts::{self as words, HostFacts, ResourceFacts};
@@ -65,10 +65,13 @@ pub(crate) fn host_facts(host: &impl Host, names: &[&str]) -> Result<HostFacts, 
     let records = records(host)?;
     let family = drbd.family();
     let reading = Reading { node, family, statuses, running, files, claims, records, pending, lvm };
+    let mounts = proc::parse_mountinfo(&host.read("/proc/self/mountinfo")?.unwrap_or_default())
+        .map_err(observe::ObserveError::from)?;
     let mut resources = BTreeMap::new();
     for name in reading.names().into_iter().filter(|name| names.is_empty() || names.contains(&name.as_str()))
     {
-        let facts = reading.resource(host, &name)?;
+        let mut facts = reading.resource(host, &name)?;
+        facts::add_mounts(&mut facts, &mounts);
         resources.insert(name, facts);
     }
     Ok(HostFacts {

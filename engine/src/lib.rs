@@ -11,13 +11,15 @@
 //! * [`observe`] looks at a host through [`host::Host`] and yields [`observed::Observed`].
 //! * [`plan`] compares it with a [`drbd_schemas::Resource`]; refusing ([`refusal::Refusal`]) is one of its results.
 //! * [`step`] is the closed vocabulary, [`ops`] says which commands a step needs, [`apply`] runs them.
-//! * [`run`] puts these in order for one module call and words the reply; [`info`], [`wait`], [`pool`] and [`sync`] are
-//!   the other modules.
+//! * [`run`] puts these in order for one module call and words the reply; [`info`], [`wait`], [`pool`], [`sync`],
+//!   [`role`] and [`verify`] are the other modules.
+//! * [`agreement`] compares what all hosts of a resource say of it.
 //! * [`drift`], [`placement`] and [`allocate`] serve whoever looks after many hosts at once.
 //! * [`tools`] has one file per external program.
 //!
 //! The engine knows nothing of Terraform, Ansible, AWS, SSH or LINSTOR, and has no side effects of its own.
 
+pub mod agreement;
 pub mod allocate;
 pub mod apply;
 pub mod content;
@@ -34,10 +36,13 @@ pub mod pool;
 pub mod record;
 pub mod refusal;
 pub mod res_file;
+pub mod role;
 pub mod run;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulate;
+mod split_brain;
 pub mod step;
 pub mod sync;
 pub mod tools;
+pub mod verify;
 pub mod wait;

@@ -8,12 +8,14 @@ mod claims;
 mod created;
 mod devices;
 mod staging;
+mod uses;
 
 pub(crate) use claims::{
     in_text as claims_in_text, others as claims_of_others, peers as peers_in_text,
     ports_of as ports_of_running,
 };
 pub(crate) use devices::{claimed as device_claimed, content as device_content, user as device_user};
+pub(crate) use uses::uses;
 
 use crate::host::{Cmd, Host, HostError};
 use crate::observed::{DryRun, Observed};

@@ -37,6 +37,15 @@ pub enum Op {
         /// That volume reads as zeroes.
         created_blank: bool,
     },
+    /// Note in the record by which consent the content of a volume's device is given up.
+    NoteConsent {
+        /// The volume.
+        volume: VolumeNumber,
+        /// Its device.
+        device: String,
+        /// The consent.
+        token: String,
+    },
     /// Read the metadata's identity from the device and note it in the record.
     NoteMetadata {
         /// The volume.
@@ -46,12 +55,28 @@ pub enum Op {
     },
     /// Note in the record that this host is, or is no longer, Primary only for one step of this program.
     NotePromotion(bool),
+    /// Note in the record that this host's data were given up by this consent.
+    NoteDiscard(String),
     /// Check that a volume's device now has at least this size.
     ExpectSize {
         /// The volume.
         volume: VolumeNumber,
         /// In KiB.
         kib: u64,
+    },
+    /// Check, right before it is written, that a device shows no signature and reads as zeroes.
+    ExpectBlank {
+        /// The device.
+        device: String,
+        /// Data without a signature are the rest of a run that was cut.
+        leftovers: bool,
+    },
+    /// Note in the record that a file system is being made on a volume, or no longer.
+    NoteFilesystem {
+        /// The volume.
+        volume: VolumeNumber,
+        /// It begins now.
+        making: bool,
     },
     /// Check that a logical volume is gone.
     ExpectNoLv {
@@ -70,7 +95,14 @@ pub fn of(step: &Step) -> Vec<Op> {
         Step::WriteConfig { path, text } => {
             vec![Op::Write { path: path.clone(), text: text.clone(), mode: 0o600 }]
         }
-        Step::WipeContent { device, .. } => vec![run(wipefs::wipe_all(device))],
+        Step::WipeContent { volume, device, consent, .. } => {
+            let note = consent.clone().map(|token| Op::NoteConsent {
+                volume: *volume,
+                device: device.clone(),
+                token,
+            });
+            note.into_iter().chain([run(wipefs::wipe_all(device))]).collect()
+        }
         Step::CreateMetadata(md) => create_metadata(md),
         Step::AdoptMetadata { volume, device, .. } => {
             vec![Op::NoteMetadata { volume: *volume, device: device.clone() }]
@@ -106,6 +138,12 @@ pub fn of(step: &Step) -> Vec<Op> {
         Step::StartInitialSync { promote, demote, .. } => {
             vec![Op::NotePromotion(true), run(promote.clone()), run(demote.clone()), Op::NotePromotion(false)]
         }
+        Step::Role(step) => step.ops(),
+        Step::DiscardMyData { cmds, token, .. } => {
+            let noted = Op::NoteDiscard(token.clone());
+            cmds.iter().cloned().map(Op::Run).chain([noted]).collect()
+        }
+        Step::Verify { cmds, .. } => cmds.iter().cloned().map(Op::Run).collect(),
         Step::GiveRoleBack { demote } => vec![run(demote.clone()), Op::NotePromotion(false)],
         // The note comes first: after a cut, the next run knows whose label it finds.
         Step::CreatePv { disk, filter } => {
@@ -176,9 +214,13 @@ pub fn argv(ops: &[Op]) -> Vec<Vec<String>> {
             Op::Write { .. }
             | Op::Remove(_)
             | Op::NoteCreating { .. }
+            | Op::NoteConsent { .. }
             | Op::NoteMetadata { .. }
             | Op::NotePromotion(_)
+            | Op::NoteDiscard(_)
             | Op::ExpectSize { .. }
+            | Op::ExpectBlank { .. }
+            | Op::NoteFilesystem { .. }
             | Op::ExpectNoLv { .. } => None,
         })
         .collect()

@@ -9,6 +9,7 @@ pub mod metadata;
 pub mod parts;
 pub mod preflight;
 pub mod remove;
+pub mod role;
 pub mod running;
 pub mod size;
 pub mod storage;
@@ -111,6 +112,7 @@ pub fn present(
     let (name, node) = preflight::this_node(resource, observed)?;
     let family = preflight::family(observed)?;
     let context = Context { resource, name, node, family, observed, permits, filter: filter.clone() };
+    crate::agreement::check_node_ids(resource, &permits.evidence)?;
     preflight::check(&context)?;
     let mut plan = Plan::default();
     preflight::load_module(&context, &mut plan);

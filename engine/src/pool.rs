@@ -292,8 +292,12 @@ fn prepare(disk: &Disk, observed: &ObservedPool, consent: &[String], plan: &mut 
             .next("Name another disk, or look at what is on this one.")
             .next(format!("If it really may be destroyed, run again with consent: [\"{token}\"].")));
     }
-    let step =
-        Step::WipeContent { volume: VolumeNumber::ZERO, device: disk.path.clone(), found: found.clone() };
+    let step = Step::WipeContent {
+        volume: VolumeNumber::ZERO,
+        device: disk.path.clone(),
+        found: found.clone(),
+        consent: None,
+    };
     plan.steps.push(
         Planned::new(step, "the consent names this content")
             .consequence(format!("{found} on {} is lost for good", disk.path)),

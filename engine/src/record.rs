@@ -11,7 +11,7 @@
 
 use drbd_schemas::VolumeNumber;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where records are kept.
 pub const DIR: &str = "/var/lib/drbd-host/records";
@@ -34,6 +34,12 @@ pub struct Record {
     /// This host was promoted only for one step (the first synchronisation, growing), and has not given the role back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub promoted_for_sync: bool,
+    /// The consent by which this host's data were given up last: its peers may not have taken part in that yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discarding: Option<String>,
+    /// Volumes on which a file system is being made: on a blank device, by a run that may have been cut.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub making_filesystem: BTreeSet<VolumeNumber>,
 }
 
 /// What this host made for one volume.
@@ -51,6 +57,10 @@ pub struct VolumeRecord {
     pub created_blank: bool,
     /// DRBD's device UUID in the metadata, as `blkid` prints it.
     pub metadata: Option<String>,
+    /// The consent by which what the device held was given up: noted before it is wiped, until metadata are there. What
+    /// a cut run leaves without a signature belongs to nobody then, and the same consent covers the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<String>,
 }
 
 /// How far the making of a volume came.

@@ -12,6 +12,7 @@ use crate::observed::{DryRun, Observed};
 use crate::plan::{self, Permits, Plan, parts, remove};
 use crate::refusal::Refusal;
 use crate::res_file;
+use crate::split_brain;
 use crate::step::Step;
 use crate::sync::{self, Decision};
 use crate::tools::drbdadm;
@@ -118,6 +119,8 @@ pub(crate) fn evidence(given: &[serde_json::Value]) -> Result<Vec<HostFacts>, Re
 struct Seen {
     observed: Observed,
     plan: Plan,
+    /// The consent that would give up this host's data, where there is a split brain to resolve.
+    discard: Option<String>,
 }
 
 /// Looks; after a run with what was `before` it, which saves a question to LVM.
@@ -129,6 +132,7 @@ fn look(
 ) -> Result<Seen, RunError> {
     let filter = observe::lvm_filter(host)?;
     let name = args.name.as_str();
+    let mut discard = None;
     let (observed, plan) = match (args.run.state, &args.resource) {
         (State::Present, Some(resource)) => {
             let observed = match before {
@@ -139,6 +143,11 @@ fn look(
             if observed.record.promoted_for_sync {
                 let user = in_use(host, &observed)?;
                 remove::give_role_back(&args.name, &observed, user.as_deref(), &mut plan);
+            }
+            discard = split_brain::token(host, name, &observed, permits)?;
+            if discard.is_some() {
+                let user = in_use(host, &observed)?;
+                split_brain::plan(name, &observed, permits, discard.as_deref(), user.as_deref(), &mut plan)?;
             }
             let plan = parts::only(&args.run.steps, &observed, plan)?;
             (observed, plan)
@@ -163,7 +172,7 @@ fn look(
             (observed, plan)
         }
     };
-    Ok(Seen { observed, plan })
+    Ok(Seen { observed, plan, discard })
 }
 
 /// Who uses the resource's DRBD devices, if anybody.
@@ -257,23 +266,32 @@ fn stand_alone(observed: &Observed) -> bool {
 
 fn not_converged(mut reply: Reply, seen: &Seen, name: &str) -> Reply {
     reply.failed = true;
-    let left: Vec<String> = seen.plan.steps.iter().map(|planned| planned.step.to_string()).collect();
     if stand_alone(&seen.observed) {
         reply.code = Code::SplitBrain;
         reply.msg = format!(
             "resource {name} was connected and is StandAlone again: the peer's data generation does not fit (split brain), or the peer refuses. No data was changed."
         );
-        reply.next_steps = vec![
-            format!("Compare both sides: `drbdadm get-gi {name}` and the kernel log on each."),
+        reply.next_steps =
+            vec![format!("Compare both sides: `drbdadm get-gi {name}` and the kernel log on each.")];
+        reply.next_steps.extend(seen.discard.iter().map(|token| {
             format!(
-                "To give up one side's changes, on that side: `drbdadm disconnect {name}`, `drbdadm secondary {name}`, `drbdadm connect --discard-my-data {name}`; then `drbdadm connect {name}` on the other."
-            ),
-        ];
+                "To give up what {node} wrote without its peers (and nothing else), make it Secondary, run again on {node} with consent: [\"{token}\"], then on the other side without. To give up the other side's, take the token that the run there prints.",
+                node = seen.observed.node
+            )
+        }));
     } else {
-        reply.code = Code::NotConverged;
-        reply.msg = format!("every step was done, and yet this is left to do: {}.", left.join(", "));
-        reply.next_steps = vec!["Run again; if it is still left, look at the kernel log.".to_owned()];
+        return not_done(reply, &seen.plan);
     }
+    reply
+}
+
+/// Every step was done, and the host is still not as it should be.
+pub(crate) fn not_done(mut reply: Reply, left: &Plan) -> Reply {
+    let left: Vec<String> = left.steps.iter().map(|planned| planned.step.to_string()).collect();
+    reply.failed = true;
+    reply.code = Code::NotConverged;
+    reply.msg = format!("every step was done, and yet this is left to do: {}.", left.join(", "));
+    reply.next_steps = vec!["Run again; if it is still left, look at the kernel log.".to_owned()];
     reply
 }
 

@@ -6,12 +6,13 @@
 //! property drives everything from the door of [`crate::run`] down to the parsers. It is no DRBD: what the real tools
 //! do is shown by the samples and by the tests on real hosts.
 
+mod filesystem;
 mod machine;
 mod tools;
 
-pub use machine::{Data, Disk, Lv, Machine, Metadata, Running, World};
+pub use machine::{Content, Data, Disk, Lv, Machine, Metadata, Running, World};
 
-use crate::host::{BlockDevice, Cmd, Host, HostError, Output};
+use crate::host::{BlockDevice, Cmd, Host, HostError, Output, Process, Read};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -151,11 +152,31 @@ impl Host for SimHost {
         Ok(self.world.borrow_mut().machine(&self.name).block_device(path))
     }
 
-    fn first_data(&self, path: &str) -> Result<Option<u64>, HostError> {
+    fn first_data(&self, path: &str, end: Option<u64>, _: Read) -> Result<Option<u64>, HostError> {
         self.alive()?;
         let mut world = self.world.borrow_mut();
+        if let Some(content) = filesystem::content_of(&mut world, &self.name, path, end.is_some()) {
+            return Ok((content != Content::Blank).then_some(4096));
+        }
         let data = world.machine(&self.name).disk(path).map(|disk| disk.data.clone());
         Ok(data.filter(|data| *data != Data::Zeroes).map(|_| 4096))
+    }
+
+    fn users_of(&self, device: &BlockDevice) -> Result<Vec<Process>, HostError> {
+        self.alive()?;
+        Ok(self
+            .world
+            .borrow_mut()
+            .machine(&self.name)
+            .processes
+            .get(&device.number)
+            .cloned()
+            .unwrap_or_default())
+    }
+
+    fn is_directory(&self, path: &str) -> Result<bool, HostError> {
+        self.alive()?;
+        Ok(self.world.borrow_mut().machine(&self.name).directories.contains(path))
     }
 
     fn checkpoint(&self) -> Result<(), HostError> {

@@ -2,6 +2,9 @@
 //! The closed vocabulary of steps. A plan is a list of these; check mode prints it, a run executes it, tests simulate
 //! it. What commands a step needs is decided in [`crate::ops`], and nowhere else.
 
+pub mod role;
+
+use self::role::RoleStep;
 use crate::host::Cmd;
 use crate::record::DiskNote;
 use crate::tools::lvm::Filter;
@@ -34,6 +37,8 @@ pub enum Step {
         device: String,
         /// What is destroyed.
         found: String,
+        /// The consent, where a record of the volume is kept.
+        consent: Option<String>,
     },
     /// Write new metadata.
     CreateMetadata(CreateMetadata),
@@ -142,6 +147,24 @@ pub enum Step {
     GiveRoleBack {
         /// The command.
         demote: Cmd,
+    },
+    /// Give up this host's data in favour of its peers', after a split brain. Only with a consent that names them.
+    DiscardMyData {
+        /// The resource.
+        resource: String,
+        /// The consent.
+        token: String,
+        /// The commands.
+        cmds: Vec<Cmd>,
+    },
+    /// A step of `drbd_role`.
+    Role(RoleStep),
+    /// Start to compare this host's replica with those of its peers.
+    Verify {
+        /// The resource.
+        resource: String,
+        /// One command for each connection.
+        cmds: Vec<Cmd>,
     },
     /// Label a blank disk as a physical volume.
     CreatePv {
@@ -277,6 +300,9 @@ impl Step {
             Self::SkipInitialSync { .. } => "skip_initial_sync",
             Self::StartInitialSync { .. } => "start_initial_sync",
             Self::GiveRoleBack { .. } => "give_role_back",
+            Self::DiscardMyData { .. } => "discard_my_data",
+            Self::Role(step) => step.name(),
+            Self::Verify { .. } => "verify",
             Self::CreatePv { .. } => "create_pv",
             Self::CreateVg { .. } => "create_vg",
             Self::ExtendVg { .. } => "extend_vg",
@@ -291,8 +317,12 @@ impl Step {
     /// What it puts at risk.
     pub fn risk(&self) -> Risk {
         match self {
-            Self::WipeContent { .. } | Self::RemoveLv { .. } | Self::WipeMetadata { .. } => Risk::Destructive,
+            Self::WipeContent { .. }
+            | Self::RemoveLv { .. }
+            | Self::WipeMetadata { .. }
+            | Self::DiscardMyData { .. } => Risk::Destructive,
             Self::Down { .. } | Self::Adjust { disruptive: true, .. } => Risk::Disruptive,
+            Self::Role(step) => step.risk(),
             Self::LoadModule { .. }
             | Self::CreateLv(_)
             | Self::WriteConfig { .. }
@@ -306,6 +336,7 @@ impl Step {
             | Self::SkipInitialSync { .. }
             | Self::StartInitialSync { .. }
             | Self::GiveRoleBack { .. }
+            | Self::Verify { .. }
             | Self::CreatePv { .. }
             | Self::CreateVg { .. }
             | Self::ExtendVg { .. }
@@ -349,6 +380,9 @@ impl fmt::Display for Step {
             Self::SkipInitialSync { volume, .. } => write!(f, "declare volume {volume} in sync"),
             Self::StartInitialSync { .. } => write!(f, "start the full synchronisation from this host"),
             Self::GiveRoleBack { .. } => f.write_str("become Secondary again"),
+            Self::DiscardMyData { resource, .. } => write!(f, "give up this host's data of {resource}"),
+            Self::Role(step) => step.fmt(f),
+            Self::Verify { resource, .. } => write!(f, "compare {resource} with its peers"),
             Self::CreatePv { disk, .. } => write!(f, "create physical volume {}", disk.path),
             Self::CreateVg { name, disks, .. } => {
                 let disks: Vec<&str> = disks.iter().map(|disk| disk.path.as_str()).collect();

@@ -61,6 +61,7 @@ pub fn decide(
             "every volume has valid data on some node; DRBD itself brings the others up to it".to_owned();
         return Ok(Decision::Nothing { why });
     }
+    crate::agreement::check(resource.name().as_str(), evidence)?;
     let actor = actor(resource, source)?;
     if actor != name {
         return Ok(Decision::Nothing { why: format!("{actor} is the node that starts it") });

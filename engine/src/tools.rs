@@ -13,9 +13,11 @@ pub mod drbdmeta;
 pub mod drbdsetup;
 mod error;
 mod fields;
+pub mod filesystem;
 pub mod lvm;
 mod mask;
 pub mod modinfo;
+pub mod mount;
 mod percent;
 pub mod proc;
 #[cfg(test)]

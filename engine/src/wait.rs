@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `drbd_wait`: waits for a condition of one resource, with a deadline. Changes nothing and takes no lock.
 
+use crate::agreement;
 use crate::facts;
 use crate::host::Host;
 use crate::observe;
 use crate::observed::Observed;
 use crate::refusal::Refusal;
-use crate::run::{Mode, RunError, blank_reply, only_peer};
+use crate::run::{Mode, RunError, blank_reply, evidence, only_peer};
 use crate::tools::drbdsetup::{ConnectionState, DiskState, ResourceStatus};
 use drbd_schemas::args::{Condition, Module, WaitArgs};
+use drbd_schemas::facts::HostFacts;
 use drbd_schemas::reply::{Code, Reply};
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ pub fn wait(host: &impl Host, args: &WaitArgs, mode: Mode) -> Reply {
 }
 
 fn until(host: &impl Host, args: &WaitArgs, mode: Mode, mut reply: Reply) -> Result<Reply, RunError> {
+    let evidence = evidence(&args.evidence)?;
     let started = host.millis();
     let deadline = started.saturating_add(u64::from(args.timeout) * 1000);
     let mut pause = FIRST_PAUSE;
@@ -59,12 +62,14 @@ fn until(host: &impl Host, args: &WaitArgs, mode: Mode, mut reply: Reply) -> Res
                 format!("{} is not yet {}: {}.", args.name, words(args.condition), missing.join("; "));
             return Ok(reply);
         }
+        cannot_succeed(args, &observed.node, &evidence)?;
         if let Some(peer) = stand_alone(status) {
             let message = format!(
-                "{}: the connection to {peer} is StandAlone; it will not connect by itself (split brain, or disconnected by hand).",
+                "{}: the connection to {peer} is StandAlone; it will not connect by itself (split brain, disconnected by hand, or declared differently there).",
                 args.name
             );
             return Err(Refusal::new(Code::SplitBrain, message)
+                .next("Give the facts of all hosts as evidence: they tell whether the declarations differ.")
                 .next(format!("Look at the kernel log and `drbdadm get-gi {}` on both sides.", args.name))
                 .into());
         }
@@ -88,6 +93,19 @@ fn until(host: &impl Host, args: &WaitArgs, mode: Mode, mut reply: Reply) -> Res
         host.pause(pause.min(left));
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// What only the facts of the other hosts show: that the wait is in vain.
+fn cannot_succeed(args: &WaitArgs, node: &str, evidence: &[HostFacts]) -> Result<(), Refusal> {
+    let name = args.name.as_str();
+    agreement::check(name, evidence)?;
+    let Some(peer) = agreement::given_up_by(name, node, evidence) else { return Ok(()) };
+    let message = format!(
+        "{name}: {peer} is StandAlone towards {node}; it will not connect by itself (split brain, or disconnected by hand)."
+    );
+    Err(Refusal::new(Code::SplitBrain, message).next(format!(
+        "Run drbd_resource on {peer}: it starts the connection again, or says what is in the way."
+    )))
 }
 
 fn up<'a>(observed: &'a Observed, args: &WaitArgs) -> Result<&'a ResourceStatus, Refusal> {

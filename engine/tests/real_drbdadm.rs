@@ -4,7 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop here")]
 
+use drbd_engine::host::Cmd;
 use drbd_engine::res_file::{self, Secrets};
+use drbd_engine::tools::drbdadm::{self, Connections};
 use drbd_schemas::options::{self, Kind};
 use drbd_schemas::{Declaration, Family, Resource};
 use serde_json::{Value, json};
@@ -20,7 +22,7 @@ struct Answer {
     stderr: String,
 }
 
-fn drbdadm(resource: &Resource, family: Family, node: &str, args: &[&str]) -> Answer {
+fn ask(resource: &Resource, family: Family, node: &str, args: &[&str]) -> Answer {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("r.res");
     std::fs::write(&file, res_file::render(resource, family, Secrets::Written)).unwrap();
@@ -46,7 +48,7 @@ fn accepted(resource: &Resource, family: Family) -> String {
     let name = resource.name().to_string();
     let mut dumps = String::new();
     for node in resource.nodes.keys() {
-        let answer = drbdadm(resource, family, node.as_str(), &["dump", &name]);
+        let answer = ask(resource, family, node.as_str(), &["dump", &name]);
         let text = res_file::render(resource, family, Secrets::Masked);
         assert!(answer.ok, "DRBD {family} on {node}: {}\n{text}", answer.stderr);
         dumps.push_str(&answer.stdout);
@@ -125,7 +127,7 @@ fn three() -> Value {
 fn three_nodes_with_a_diskless_one_form_a_full_mesh() {
     let three = resource(three());
     accepted(&three, Family::V9);
-    let plan = drbdadm(&three, Family::V9, "a", &["-d", "adjust", "db"]);
+    let plan = ask(&three, Family::V9, "a", &["-d", "adjust", "db"]);
     assert!(plan.ok, "{}", plan.stderr);
     let count = |what: &str| plan.stdout.lines().filter(|line| line.contains(what)).count();
     assert_eq!(
@@ -135,15 +137,51 @@ fn three_nodes_with_a_diskless_one_form_a_full_mesh() {
         plan.stdout
     );
     assert_eq!(count("new-path db 2"), 2, "two paths between a and b: {}", plan.stdout);
-    let client = drbdadm(&three, Family::V9, "c", &["-d", "adjust", "db"]);
+    let client = ask(&three, Family::V9, "c", &["-d", "adjust", "db"]);
     assert!(!client.stdout.contains(" attach "), "a diskless node attaches nothing: {}", client.stdout);
+}
+
+/// What `drbdadm` would run for a command of ours, one line each.
+fn runs(resource: &Resource, family: Family, node: &str, cmd: &Cmd) -> Vec<String> {
+    let args: Vec<&str> = std::iter::once("-d").chain(cmd.args.iter().map(String::as_str)).collect();
+    let answer = ask(resource, family, node, &args);
+    assert!(answer.ok, "{cmd}: {}", answer.stderr);
+    // Started by its path, drbdadm names the others by theirs.
+    let plain = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ").replace("/usr/sbin/", "");
+    answer.stdout.lines().map(plain).collect()
+}
+
+#[test]
+fn roles_comparisons_and_victims_reach_the_kernel_as_they_are_meant() {
+    let (three, pair) = (resource(three()), resource(pair()));
+    let nine = |cmd: Cmd| runs(&three, Family::V9, "a", &cmd);
+    assert_eq!(nine(drbdadm::primary("db", false)), ["drbdsetup primary db"]);
+    assert_eq!(nine(drbdadm::secondary("db")), ["drbdsetup secondary db"]);
+    assert_eq!(nine(drbdadm::verify("db", Connections::To("b"))), ["drbdsetup verify db 2 0"]);
+    assert_eq!(nine(drbdadm::disconnect("db", Connections::To("b"))), ["drbdsetup disconnect db 2"]);
+    let victim = nine(drbdadm::connect("db", Connections::To("b"), true)).join("\n");
+    assert!(victim.contains("drbdsetup connect db 2") && victim.contains("--discard-my-data"), "{victim}");
+    assert!(!victim.contains("connect db 7"), "another peer's connection is left alone: {victim}");
+
+    let old = |cmd: Cmd| runs(&pair, Family::V84, "h1", &cmd);
+    // DRBD 8.4 has roles and comparisons of each volume.
+    assert_eq!(
+        old(drbdadm::primary("r0", false)),
+        ["drbdsetup-84 primary 1000", "drbdsetup-84 primary 1001"]
+    );
+    assert_eq!(
+        old(drbdadm::verify("r0", Connections::All)),
+        ["drbdsetup-84 verify 1000", "drbdsetup-84 verify 1001"]
+    );
+    let victim = old(drbdadm::connect("r0", Connections::All, true)).join("\n");
+    assert!(victim.contains("drbdsetup-84 connect r0 ") && victim.contains("--discard-my-data"), "{victim}");
 }
 
 #[test]
 fn what_needs_drbd_9_would_break_an_8_4_host() {
     let three = resource(three());
     assert!(!three.unsupported_by(Family::V84).is_empty());
-    let answer = drbdadm(&three, Family::V84, "a", &["sh-nop"]);
+    let answer = ask(&three, Family::V84, "a", &["sh-nop"]);
     assert!(!answer.ok, "drbdadm for 8.4 takes it, so refusing it would be wrong");
 }
 
@@ -161,7 +199,7 @@ fn every_option_of_the_table_is_one_that_drbdadm_knows() {
                 }
                 declared[option.section.keyword()] = json!({ option.name: value });
                 let resource = resource(declared);
-                let answer = drbdadm(&resource, family, "h1", &["dump", "r0"]);
+                let answer = ask(&resource, family, "h1", &["dump", "r0"]);
                 if !answer.ok || !answer.stdout.contains(option.name) {
                     let why = answer.stderr.lines().next().unwrap_or_default().to_owned();
                     refused.push(format!("DRBD {family}: {} {value}: {why}", option.name));

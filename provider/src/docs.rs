@@ -6,7 +6,7 @@
 
 use tfplugin::{DataSource, Provider, Resource, Schema};
 
-use crate::{Drbd, drbd_host, node, provider, replicated_volume, resource_group};
+use crate::{Drbd, drbd_host, inventory, node, provider, replicated_volume, resource_group};
 
 /// The example of the index page is the one that the tests run on real hosts.
 const TWO_HOSTS: &str = include_str!("../../examples-terraform/two-hosts/main.tf");
@@ -15,6 +15,7 @@ const NODE: &str = include_str!("docs/node.tf");
 const RESOURCE_GROUP: &str = include_str!("docs/resource_group.tf");
 const REPLICATED_VOLUME: &str = include_str!("docs/replicated_volume.tf");
 const HOST: &str = include_str!("docs/host.tf");
+const INVENTORY: &str = include_str!("docs/inventory.tf");
 
 /// One page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,8 @@ pub fn pages() -> Vec<Page> {
     let shared = drbd.shared();
     let node = node::NodeResource::new(shared.clone());
     let volume = replicated_volume::VolumeResource::new(shared.clone());
-    let host = drbd_host::HostDataSource::new(shared);
+    let host = drbd_host::HostDataSource::new(shared.clone());
+    let inventory = inventory::InventoryDataSource::new(shared);
     vec![
         page("index.md", "drbd Provider", (&drbd.schema(), provider::DESCRIPTION), TWO_HOSTS, None),
         page(
@@ -62,6 +64,13 @@ pub fn pages() -> Vec<Page> {
             "drbd_host Data Source - drbd",
             (&host.schema(), drbd_host::schema::DESCRIPTION),
             HOST,
+            None,
+        ),
+        page(
+            "data-sources/inventory.md",
+            "drbd_inventory Data Source - drbd",
+            (&inventory.schema(), inventory::schema::DESCRIPTION),
+            INVENTORY,
             None,
         ),
     ]

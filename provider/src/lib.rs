@@ -5,7 +5,7 @@
 //! program `drbd-host`, which the provider runs there over SSH. The layers, from the outside in:
 //!
 //! * `provider`: the provider block, and what resources share; one folder per resource (`node`, `resource_group`,
-//!   `replicated_volume`, `drbd_host`) with its schema, its pure model, and its calls;
+//!   `replicated_volume`, `drbd_host`, `inventory`) with its schema, its pure model, and its calls;
 //! * `engine`: what resources ask of whatever runs volumes; `direct`: the engine that works on hosts itself;
 //! * `host`: one run of one module on one host, over SSH or in a simulation, with the facts that reads share.
 //!
@@ -19,6 +19,7 @@ mod duration;
 mod ec2_settings;
 mod engine;
 pub mod host;
+mod inventory;
 mod node;
 mod options;
 mod provider;

@@ -16,6 +16,7 @@ use crate::direct::Reservations;
 use crate::drbd_host::HostDataSource;
 use crate::ec2_settings;
 use crate::host::{Connector, Host, HostBinary, Hosts, SshConnector};
+use crate::inventory::InventoryDataSource;
 use crate::node::NodeResource;
 use crate::replicated_volume::VolumeResource;
 use crate::resource_group::GroupResource;
@@ -93,8 +94,15 @@ impl Configured {
     /// # Errors
     /// When the settings do not suffice to log in, or the provider block is not known yet.
     pub(crate) fn host(&self, node: &SshSettings) -> Result<Arc<Host>, Diagnostic> {
-        let base = self.ssh.as_ref().map_err(Clone::clone)?;
-        Ok(self.hosts.host(&node.target(base)?))
+        Ok(self.hosts.host(&node.target(self.ssh()?)?))
+    }
+
+    /// What the provider block says about SSH.
+    ///
+    /// # Errors
+    /// When the block is not known yet.
+    pub(crate) fn ssh(&self) -> Result<&SshSettings, Diagnostic> {
+        self.ssh.as_ref().map_err(Clone::clone)
     }
 
     /// AWS. Contacts nobody.
@@ -194,7 +202,10 @@ impl Provider for Drbd {
     }
 
     fn data_sources(&self) -> Vec<AnyDataSource> {
-        vec![AnyDataSource::new(HostDataSource::new(Arc::clone(&self.shared)))]
+        vec![
+            AnyDataSource::new(HostDataSource::new(Arc::clone(&self.shared))),
+            AnyDataSource::new(InventoryDataSource::new(Arc::clone(&self.shared))),
+        ]
     }
 }
 

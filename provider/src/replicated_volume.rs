@@ -8,4 +8,5 @@ mod plan;
 mod resource;
 pub(crate) mod schema;
 
-pub(crate) use resource::VolumeResource;
+pub(crate) use model::VolumeModel;
+pub(crate) use resource::{VolumeResource, declaration};

@@ -63,6 +63,12 @@ fn members(host: Attribute, host_keys: Attribute) -> Vec<Attribute> {
     attributes
 }
 
+/// What an inventory may say in place of the nodes and the provider block: it can be used on another machine.
+pub(crate) fn inventory_members() -> Vec<Attribute> {
+    let same = login().into_iter().filter(|attribute| attribute.name() != "port");
+    same.chain([become_attribute(), bastion()]).collect()
+}
+
 fn login() -> Vec<Attribute> {
     vec![
         Attribute::number("port").optional().validate(port).description("TCP port of the SSH server; 22 by default."),

@@ -62,6 +62,21 @@ impl<'v> Decode<'v> for SshSettings {
     }
 }
 
+/// How another SSH client logs in to a host, by the same settings. Key files are as they were written, `~/` included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Login {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Unset: whoever runs the client.
+    pub(crate) user: Option<String>,
+    pub(crate) key_files: Vec<String>,
+    /// Whether commands need `sudo`. None where that depends on who runs the client.
+    pub(crate) sudo: Option<bool>,
+    /// The pinned keys, as they were written.
+    pub(crate) pins: Vec<Pin>,
+    pub(crate) bastion: Option<Box<Login>>,
+}
+
 fn pins(r: &Reader<'_>) -> Result<Option<Vec<Pin>>, Diagnostic> {
     let Some(texts) = r.get::<Option<Vec<String>>>("host_keys")? else { return Ok(None) };
     let parse = |text: &String| text.parse::<Pin>();
@@ -104,6 +119,44 @@ impl SshSettings {
             escalate,
             connect_timeout: self.connect_timeout.or(base.connect_timeout).unwrap_or(Duration::from_secs(15)),
             ..Target::new(host, user)
+        })
+    }
+
+    /// These settings with those of `other` where it has some.
+    pub(crate) fn overridden_by(self, other: &Self) -> Self {
+        Self {
+            user: other.user.clone().or(self.user),
+            private_key_file: other.private_key_file.clone().or(self.private_key_file),
+            bastion: other.bastion.clone().or(self.bastion),
+            become_root: other.become_root.or(self.become_root),
+            ..self
+        }
+    }
+
+    /// What another client needs to log in as [`Self::target`] does. A key that was given as text is not in it.
+    ///
+    /// # Errors
+    /// As [`Self::target`].
+    pub(crate) fn login(&self, base: &Self) -> Result<Login, Diagnostic> {
+        let target = self.target(base)?;
+        let user = self.user.clone().or_else(|| base.user.clone());
+        let bastion = self.bastion.as_ref().or(base.bastion.as_ref());
+        let of_bastion = Self { port: None, bastion: None, user: user.clone(), ..base.clone() };
+        let sudo = match self.become_root.or(base.become_root) {
+            Some(how) => Some(how == Become::Sudo),
+            None => user.as_ref().map(|user| user != "root"),
+        };
+        let key_files = [self, base].into_iter().filter_map(|settings| settings.private_key_file.clone());
+        let mut key_files: Vec<String> = key_files.collect();
+        key_files.dedup();
+        Ok(Login {
+            host: target.host,
+            port: target.port,
+            user,
+            key_files,
+            sudo,
+            pins: self.host_keys.clone().unwrap_or_default(),
+            bastion: bastion.map(|bastion| bastion.login(&of_bastion)).transpose()?.map(Box::new),
         })
     }
 

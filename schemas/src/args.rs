@@ -5,6 +5,12 @@
 //! boolean, a number may be text and text a number, a list may be a comma-separated text, a dictionary may be JSON in
 //! a text (ansible.md section 1.3).
 
+mod role;
+mod verify;
+
+pub use role::{FsType, MountArgs, RoleArgs, WantedRole};
+pub use verify::VerifyArgs;
+
 use crate::declaration::{Declaration, DevicePath};
 use crate::export;
 use crate::invalid::{Invalid, Violation};
@@ -30,12 +36,23 @@ pub enum Module {
     DrbdInitialSync,
     /// Makes a volume group, and a thin pool in it, from blank disks.
     DrbdStoragePool,
+    /// Makes this host Primary or Secondary, with the file systems on the resource mounted or unmounted.
+    DrbdRole,
+    /// Compares the replicas of a resource block by block, online, and reports what differs.
+    DrbdVerify,
 }
 
 impl Module {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::DrbdResource, Self::DrbdInfo, Self::DrbdWait, Self::DrbdInitialSync, Self::DrbdStoragePool];
+    pub const ALL: [Self; 7] = [
+        Self::DrbdResource,
+        Self::DrbdInfo,
+        Self::DrbdWait,
+        Self::DrbdInitialSync,
+        Self::DrbdStoragePool,
+        Self::DrbdRole,
+        Self::DrbdVerify,
+    ];
 
     /// The name, as Ansible has it.
     pub fn name(self) -> &'static str {
@@ -45,6 +62,8 @@ impl Module {
             Self::DrbdWait => "drbd_wait",
             Self::DrbdInitialSync => "drbd_initial_sync",
             Self::DrbdStoragePool => "drbd_storage_pool",
+            Self::DrbdRole => "drbd_role",
+            Self::DrbdVerify => "drbd_verify",
         }
     }
 
@@ -173,6 +192,10 @@ pub struct WaitArgs {
     pub name: ResourceName,
     /// What to wait for.
     pub condition: Condition,
+    /// Facts of all nodes, as `drbd_info` returns them (`facts`), taken after every node was converged. With them a wait
+    /// that cannot succeed ends at once, and says which nodes were declared differently, or which side sees a split brain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Value>,
     /// Deadline in seconds, at most a day; when it passes, the module fails and says what it last saw.
     #[serde(default = "default_wait_timeout")]
     #[schemars(range(min = 0, max = 86400))]
@@ -258,6 +281,10 @@ pub enum Args {
     InitialSync(Box<InitialSyncArgs>),
     /// `drbd_storage_pool`
     StoragePool(StoragePoolArgs),
+    /// `drbd_role`
+    Role(RoleArgs),
+    /// `drbd_verify`
+    Verify(VerifyArgs),
 }
 
 /// Reads the arguments of a module from a JSON object that holds nothing else.
@@ -293,6 +320,15 @@ pub fn parse(module: Module, value: Value) -> Result<Args, Invalid> {
         Module::DrbdInfo => Args::Info(typed(value, &what)?),
         Module::DrbdWait => Args::Wait(typed(value, &what)?),
         Module::DrbdStoragePool => Args::StoragePool(typed(value, &what)?),
+        Module::DrbdRole => {
+            let args: RoleArgs = typed(value, &what)?;
+            let violations = args.violations();
+            if !violations.is_empty() {
+                return Err(Invalid { what, violations });
+            }
+            Args::Role(args)
+        }
+        Module::DrbdVerify => Args::Verify(typed(value, &what)?),
     };
     Ok(args)
 }

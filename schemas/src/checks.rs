@@ -15,6 +15,8 @@ pub fn run(keyword: &str, text: &str) -> Result<String, NotAllowed> {
         "resource-name" => name::check_resource_name(text).map(|()| same()),
         "node-name" => name::check_node_name(text).map(|()| same()),
         "lvm-name" => name::check_lvm_name(text).map(|()| same()),
+        "mount-point" => name::check_mount_point(text).map(|()| same()),
+        "mount-option" => name::check_mount_option(text).map(|()| same()),
         "volume-number" => VolumeNumber::try_from(same()).map(|_| same()),
         "address" => Address::try_from(same()).map(|address| address.to_string()),
         "endpoint" => Endpoint::try_from(same()).map(|endpoint| endpoint.to_string()),

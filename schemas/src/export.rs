@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The JSON Schemas, generated from the types. The files in `schemas/json/` are this module's output.
 
-use crate::args::{InfoArgs, Module, RunArgs, StoragePoolArgs, SyncRunArgs, WaitArgs};
+use crate::args::{InfoArgs, Module, RoleArgs, RunArgs, StoragePoolArgs, SyncRunArgs, VerifyArgs, WaitArgs};
 use crate::declaration::Declaration;
 use crate::facts::HostFacts;
 use crate::reply::Reply;
@@ -32,6 +32,8 @@ pub fn module_schema(module: Module) -> Value {
         Module::DrbdInfo => schema_of::<InfoArgs>(),
         Module::DrbdWait => schema_of::<WaitArgs>(),
         Module::DrbdStoragePool => schema_of::<StoragePoolArgs>(),
+        Module::DrbdRole => schema_of::<RoleArgs>(),
+        Module::DrbdVerify => schema_of::<VerifyArgs>(),
     };
     if let Some(root) = schema.as_object_mut() {
         root.insert("title".into(), json!(format!("Arguments of {module}")));

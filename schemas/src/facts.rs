@@ -129,6 +129,9 @@ pub struct VolumeFacts {
     pub size_bytes: Option<u64>,
     /// The device is held open (mounted, for example), where the kernel tells.
     pub open: Option<bool>,
+    /// Where the device is mounted on this host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounted_on: Vec<String>,
     /// Quorum of this volume (DRBD 9).
     pub quorum: Option<bool>,
     /// Its backing device; none on a diskless node.

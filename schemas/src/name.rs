@@ -81,6 +81,16 @@ text_name! {
     LvmName, "lvm-name", check_lvm_name
 }
 
+text_name! {
+    /// Where a file system is mounted: an absolute path in its shortest spelling, at most 255 printable characters, not
+    /// `/` itself and not below `/proc`, `/sys` or `/dev`.
+    MountPoint, "mount-point", check_mount_point
+}
+text_name! {
+    /// One option of mount(8), such as `noatime` or `uid=33`.
+    MountOption, "mount-option", check_mount_option
+}
+
 /// Checks a [`ResourceName`].
 pub fn check_resource_name(text: &str) -> Result<(), NotAllowed> {
     let first = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
@@ -107,6 +117,29 @@ pub fn check_node_name(text: &str) -> Result<(), NotAllowed> {
     Err(NotAllowed(
         "a host name as `uname -n` prints it: letters, digits, - and . between labels, at most 64".into(),
     ))
+}
+
+/// Checks a [`MountPoint`].
+pub fn check_mount_point(text: &str) -> Result<(), NotAllowed> {
+    let plain = text.chars().all(|c| c.is_ascii_graphic() && !"\\\"'`$;&|<>*?".contains(c));
+    let shortest = text.split('/').skip(1).all(|part| !part.is_empty() && part != "." && part != "..");
+    let kernels = ["/proc", "/sys", "/dev"];
+    let below = |dir: &str| text == dir || text.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+    if text.starts_with('/') && plain && shortest && text.len() <= 255 && !kernels.into_iter().any(below) {
+        return Ok(());
+    }
+    Err(NotAllowed(
+        "an absolute path in its shortest spelling, without blanks and quotes, not / and not below /proc, /sys or /dev".into(),
+    ))
+}
+
+/// Checks a [`MountOption`].
+pub fn check_mount_option(text: &str) -> Result<(), NotAllowed> {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "_=.:/+@%-".contains(c));
+    if plain && !text.is_empty() && !text.starts_with('-') && text.len() <= 128 {
+        return Ok(());
+    }
+    Err(NotAllowed("one option of mount(8): letters, digits and _ = . : / + @ % -".into()))
 }
 
 /// Checks an [`LvmName`].

@@ -113,6 +113,10 @@ pub enum Code {
     SplitBrain,
     /// Evidence is missing or does not suffice.
     Evidence,
+    /// The nodes were declared differently: another node-id, address or option for the same resource.
+    Disagreement,
+    /// The replicas differ (`drbd_verify`).
+    OutOfSync,
     /// The run was interrupted.
     Interrupted,
     /// A defect of this program.
@@ -198,4 +202,53 @@ pub struct Diff {
     pub before: String,
     /// The new text.
     pub after: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::export;
+
+    /// What Ansible reads, renames or strips in a module's answer (ansible.md section 1.4). Those in the second list are
+    /// used here, and for what Ansible means by them.
+    const ANSIBLES: [&str; 18] = [
+        "rc",
+        "results",
+        "exception",
+        "skipped",
+        "unreachable",
+        "ansible_facts",
+        "ansible_job_id",
+        "deprecations",
+        "stdout",
+        "stderr",
+        "stdout_lines",
+        "stderr_lines",
+        "attempts",
+        "retries",
+        "start",
+        "end",
+        "delta",
+        "cmd",
+    ];
+    const MEANT: [&str; 5] = ["changed", "failed", "msg", "diff", "warnings"];
+
+    #[test]
+    fn no_key_has_a_meaning_of_ansibles_own() {
+        let schema = export::files().into_iter().find(|(name, _)| name == "reply.schema.json").unwrap().1;
+        let properties = schema["properties"].as_object().unwrap();
+        for key in properties.keys() {
+            assert!(!ANSIBLES.contains(&key.as_str()) && !key.starts_with("_ansible"), "{key}");
+            assert!(
+                properties[key]["description"].is_string() || properties[key]["$ref"].is_string(),
+                "{key} is not described"
+            );
+        }
+        assert!(MEANT.iter().all(|key| properties.contains_key(*key)));
+        let types = |key: &str| properties[key]["type"].clone();
+        assert_eq!(
+            (types("changed"), types("failed"), types("msg")),
+            ("boolean".into(), "boolean".into(), "string".into())
+        );
+        assert_eq!((types("diff"), types("warnings")), ("array".into(), "array".into()));
+    }
 }

@@ -6,8 +6,12 @@
 //!
 //! Not here: which plan is right for which host (the engine's tests), and a host's faults.
 
+mod collection;
+mod faults;
 mod play;
+mod role;
 mod spy;
+mod tools;
 
 use std::fs;
 use std::process::Command;
@@ -40,6 +44,7 @@ fn traces(lab: &Lab, host: usize) -> String {
 fn the_example_tells_the_truth_then_does_it_then_has_nothing_to_do() {
     let small = LabOptions { hosts: 2, disks: 1, disk_size: "192M".to_owned() };
     let (lab, controller) = (Lab::start(&small).unwrap(), Controller::new());
+    controller.install(&lab, &[]).ok();
     HOSTS.iter().for_each(|(host, _)| spy::install(&lab, *host));
 
     // Check mode from blank: no task fails though nothing is there, and nothing changes.
@@ -99,6 +104,7 @@ const WRITE: &str = "drbdadm primary r0 && mkfs.ext4 -q /dev/drbd1000 && mount /
 #[test]
 fn secrets_do_not_show_and_a_login_user_becomes_root_without_pipelining() {
     let (lab, controller) = (Lab::up(2).unwrap(), Controller::new());
+    controller.install(&lab, &[]).ok();
     // Without pipelining Ansible gives the module a terminal, and merges standard error into its answer.
     let vars = controller
         .write("vars.json", &json!({ "ansible_user": "ops", "ansible_pipelining": false }).to_string());
@@ -157,10 +163,11 @@ fn declaration() -> Value {
         "volumes": { "0": { "minor": 1000, "size": "64MiB" } }, "net": { "protocol": "C" } })
 }
 
-/// A playbook of these tasks.
+/// A playbook of these tasks, each a module by its short name; by this name they are found in the collection.
 fn playbook(tasks: &Value) -> String {
-    json!([{ "hosts": "h1", "become": true, "gather_facts": false, "vars": { "r0": declaration() }, "tasks": tasks }])
-        .to_string()
+    json!([{ "hosts": "h1", "become": true, "gather_facts": false, "vars": { "r0": declaration() },
+        "collections": ["replivol.drbd"], "tasks": tasks }])
+    .to_string()
 }
 
 fn with(mut declaration: Value, changes: Value) -> Value {
@@ -173,6 +180,7 @@ fn with(mut declaration: Value, changes: Value) -> Value {
 #[test]
 fn arguments_are_taken_and_refused_as_ansible_users_expect() {
     let (lab, controller) = (Lab::up(1).unwrap(), Controller::new());
+    controller.install(&lab, &["--limit", "h1"]).ok();
     let plain = declaration();
     // Everything as text, null, omitted, HCL's underscores, JSON in a text, a comma-separated list.
     let habits = with(
@@ -216,6 +224,7 @@ fn arguments_are_taken_and_refused_as_ansible_users_expect() {
 #[test]
 fn a_run_in_the_background_is_the_same_run() {
     let (lab, controller) = (Lab::up(1).unwrap(), Controller::new());
+    controller.install(&lab, &["--limit", "h1"]).ok();
     let pool = json!({ "volume_group": "drbdpool", "thin_pool": "thinpool", "disks": ["/dev/ubdb"] });
     let tasks = json!([
         { "name": "background", "drbd_storage_pool": pool, "async": 120, "poll": 1 },
@@ -279,35 +288,39 @@ fn schema_keys(name: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_installed_program_costs_one_ssh_execution_for_a_task() {
-    let (lab, controller) = (Lab::up(2).unwrap(), Controller::for_installed());
-    let missing = controller.example(&lab, &[]);
-    for (_, name) in HOSTS {
-        let reply = missing.reply("Volume group", name);
-        assert!(
-            reply["msg"].as_str().is_some_and(|msg| msg.contains("drbd-host is not installed")),
-            "{reply}"
-        );
-    }
-    let program = fs::read(made::dist("drbd-host").unwrap()).unwrap();
-    for (host, _) in HOSTS {
-        lab.write(host, "/usr/local/bin/drbd-host", &program).unwrap();
-        lab.sh(host, "chmod 755 /usr/local/bin/drbd-host").unwrap();
-    }
-    let first = controller.example(&lab, &["-vvv"]).ok();
-    let executions = first.output.stdout.matches("SSH: EXEC").count();
-    assert_eq!(executions, 2 * 6, "{}", first.output.stdout);
-    assert_eq!(first.changed("h1") + first.changed("h2"), 5);
-    let second = controller.example(&lab, &[]).ok();
-    assert_eq!((second.changed("h1"), second.changed("h2")), (0, 0));
-}
-
-#[test]
 fn every_module_of_the_program_is_linked() {
     let usage = run(Command::new(made::dist("drbd-host").unwrap()).arg("--help")).unwrap().ok().unwrap();
     let line = usage.lines().find_map(|line| line.strip_prefix("Modules: ")).unwrap();
     let mut modules: Vec<&str> = line.trim_end_matches('.').split(", ").collect();
     modules.sort_unstable();
-    assert_eq!(Controller::new().modules(), modules);
-    assert_eq!(Controller::for_installed().modules(), modules);
+    let controller = Controller::without_collection("ansible");
+    assert_eq!(linked_modules(&controller), modules);
+}
+
+#[test]
+fn the_program_in_a_library_is_a_module_with_nothing_installed() {
+    let (lab, controller) = (Lab::up(1).unwrap(), Controller::without_collection("ansible"));
+    linked_modules(&controller);
+    let tasks = json!([
+        { "name": "pool", "drbd_storage_pool": { "volume_group": "vg", "disks": ["/dev/ubdb"] } },
+        { "name": "again", "drbd_storage_pool": { "volume_group": "vg", "disks": ["/dev/ubdb"] } },
+    ]);
+    let play = json!([{ "hosts": "h1", "become": true, "gather_facts": false, "tasks": tasks }]).to_string();
+    let run = controller.play(&lab, &controller.write("library.yml", &play), &[]).ok();
+    assert_eq!(run.changed("h1"), 1, "{}", run.output.stdout);
+    assert_eq!(run.reply("again", "h1")["actions"], json!([]));
+}
+
+/// Links the modules into the example's library; their names.
+fn linked_modules(controller: &Controller) -> Vec<String> {
+    let script = made::checkout().join("examples-ansible/make-library");
+    run(Command::new(script).arg(controller.dir()).arg(made::dist("drbd-host").unwrap()))
+        .unwrap()
+        .ok()
+        .unwrap();
+    let entries = fs::read_dir(controller.dir().join("library")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }

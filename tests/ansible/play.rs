@@ -17,46 +17,70 @@ use tempfile::TempDir;
 const RESERVED: [&str; 8] =
     ["rc", "results", "exception", "stdout", "stderr", "ansible_facts", "skipped", "deprecations"];
 
-/// Everything a controller needs: the example as a user has it, with the modules linked, and a home directory.
+/// Everything a controller needs: the collection as a user installs it, the example, and a home directory.
 pub struct Controller {
     home: TempDir,
+    /// Which installation of Ansible.
+    installation: &'static str,
 }
 
 impl Controller {
-    /// A copy, because modules beside the checkout's own playbook would be found before any others.
+    /// With the newest Ansible.
     pub fn new() -> Self {
-        let home = tempfile::Builder::new().prefix("ans").tempdir().unwrap();
-        let (examples, dir) = (made::checkout().join("examples-ansible"), home.path().join("two-hosts"));
-        fs::create_dir_all(dir.join("group_vars")).unwrap();
-        for file in ["site.yml", "inventory.yml", "group_vars/drbd.yml"] {
-            fs::copy(examples.join("two-hosts").join(file), dir.join(file)).unwrap();
-        }
-        let program = made::dist("drbd-host").unwrap();
-        run(Command::new(examples.join("make-library")).arg(&dir).arg(program)).unwrap().ok().unwrap();
-        // Nothing of this machine's own Ansible configuration.
-        fs::write(home.path().join("ansible.cfg"), "").unwrap();
-        Self { home }
+        Self::with("ansible")
     }
 
-    /// The same, for hosts that have the program: the modules are scripts that call it.
-    pub fn for_installed() -> Self {
-        let controller = Self::new();
-        let script = made::checkout().join("examples-ansible/make-library");
-        run(Command::new(script).arg("--installed").arg(controller.dir())).unwrap().ok().unwrap();
+    /// With one of the installations that [`made::ansible_of`] knows.
+    pub fn with(installation: &'static str) -> Self {
+        let controller = Self::without_collection(installation);
+        let mut galaxy = controller
+            .command("ansible-galaxy", &["collection", "install", "--offline", "--collections-path"]);
+        galaxy.arg(controller.collections()).arg(made::collection().unwrap());
+        run(&mut galaxy).unwrap().ok().unwrap();
         controller
     }
 
-    fn dir(&self) -> PathBuf {
+    /// With the example, and with no module that it could call.
+    pub fn without_collection(installation: &'static str) -> Self {
+        let home = tempfile::Builder::new().prefix("ans").tempdir().unwrap();
+        let (examples, dir) = (made::checkout().join("examples-ansible"), home.path().join("two-hosts"));
+        fs::create_dir_all(dir.join("group_vars")).unwrap();
+        for file in ["install.yml", "site.yml", "inventory.yml", "group_vars/drbd.yml"] {
+            fs::copy(examples.join("two-hosts").join(file), dir.join(file)).unwrap();
+        }
+        // Nothing of this machine's own Ansible configuration.
+        fs::write(home.path().join("ansible.cfg"), "").unwrap();
+        Self { home, installation }
+    }
+
+    pub fn dir(&self) -> PathBuf {
         self.home.path().join("two-hosts")
     }
 
-    /// The names of the linked modules.
-    pub fn modules(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.dir().join("library")).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
+    fn collections(&self) -> PathBuf {
+        self.home.path().join("collections")
+    }
+
+    /// A file of the installed collection.
+    pub fn installed(&self, name: &str) -> PathBuf {
+        self.collections().join("ansible_collections/replivol/drbd").join(name)
+    }
+
+    /// A program of Ansible that sees this controller's files only.
+    pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(made::ansible_of(self.installation, program).unwrap());
+        command
+            .args(arguments)
+            .env("HOME", self.home.path())
+            .env("ANSIBLE_CONFIG", self.home.path().join("ansible.cfg"))
+            .env("ANSIBLE_COLLECTIONS_PATH", self.collections())
+            .env("ANSIBLE_NOCOLOR", "1");
+        command
+    }
+
+    /// The example's playbook that puts the program on the hosts.
+    pub fn install(&self, lab: &Lab, arguments: &[&str]) -> Run {
+        self.play(lab, &self.dir().join("install.yml"), arguments)
     }
 
     /// A file beside the example's.
@@ -73,16 +97,12 @@ impl Controller {
 
     /// A playbook on the example's inventory.
     pub fn play(&self, lab: &Lab, playbook: &Path, arguments: &[&str]) -> Run {
-        let mut command = Command::new(made::ansible("ansible-playbook").unwrap());
+        let mut command = self.command("ansible-playbook", arguments);
         command
             .arg("--inventory")
             .arg(self.dir().join("inventory.yml"))
             .arg(playbook)
-            .args(arguments)
             .env("SSH_CONFIG", lab.ssh_config())
-            .env("HOME", self.home.path())
-            .env("ANSIBLE_CONFIG", self.home.path().join("ansible.cfg"))
-            .env("ANSIBLE_NOCOLOR", "1")
             // Short: a socket's path has room for about a hundred characters.
             .env("ANSIBLE_SSH_CONTROL_PATH_DIR", self.home.path().join("c"))
             .env("ANSIBLE_SSH_ARGS", "-C -o ControlMaster=auto -o ControlPersist=5s");
@@ -164,6 +184,11 @@ impl Run {
         );
         assert!(!self.outcomes.is_empty(), "{}", self.output.stdout);
         self
+    }
+
+    /// How many times Ansible went to a host with ssh; known from -vvv on.
+    pub fn executions(&self) -> usize {
+        self.output.stdout.matches("SSH: EXEC").count()
     }
 
     /// How many tasks changed a host.

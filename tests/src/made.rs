@@ -23,11 +23,43 @@ pub fn dist(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// When `make setup` has not installed it, or the environment names no home directory.
 pub fn ansible(program: &str) -> Result<PathBuf> {
-    let dir = match env::var_os("REPLIVOL_ANSIBLE") {
-        Some(dir) => PathBuf::from(dir),
-        None => cache()?.join("replivol/ansible/bin"),
-    };
-    existing(dir.join(program), "make setup")
+    ansible_of("ansible", program)
+}
+
+/// A program of one of the pinned installations of Ansible: `ansible` (the newest), `ansible-2.17`, `ansible-2.14`,
+/// `ansible-lint`.
+///
+/// # Errors
+/// As [`ansible`].
+pub fn ansible_of(installation: &str, program: &str) -> Result<PathBuf> {
+    existing(ansible_cache()?.join(installation).join("bin").join(program), "make setup")
+}
+
+/// The home directory of `ansible-test`, where it keeps virtual environments of its own.
+///
+/// # Errors
+/// When the environment names no home directory.
+pub fn ansible_test_home() -> Result<PathBuf> {
+    Ok(ansible_cache()?.join("ansible-test"))
+}
+
+/// Where the installations of Ansible lie side by side.
+fn ansible_cache() -> Result<PathBuf> {
+    match env::var_os("REPLIVOL_ANSIBLE").map(PathBuf::from) {
+        Some(bin) => {
+            bin.ancestors().nth(2).map(Path::to_owned).context("REPLIVOL_ANSIBLE is no bin directory")
+        }
+        None => Ok(cache()?.join("replivol")),
+    }
+}
+
+/// The collection, as `make collection` packs it.
+///
+/// # Errors
+/// When it has not been packed.
+pub fn collection() -> Result<PathBuf> {
+    let dir = env::var_os("REPLIVOL_DIST").map_or_else(|| target().join("dist"), PathBuf::from);
+    existing(dir.join(concat!("replivol-drbd-", env!("CARGO_PKG_VERSION"), ".tar.gz")), "make collection")
 }
 
 /// The top folder of the checkout.

@@ -7,4 +7,5 @@
 mod ec2;
 mod example;
 mod faults;
+mod inventory;
 mod workspace;

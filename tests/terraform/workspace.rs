@@ -60,6 +60,14 @@ impl<'a> Workspace<'a> {
         Ok(workspace)
     }
 
+    /// A directory of this name with this configuration.
+    pub fn with(lab: &'a Lab, name: &str, configuration: &str) -> Result<Self> {
+        let workspace = Self::empty(lab, name)?;
+        workspace.write("main.tf", configuration)?;
+        workspace.init()?;
+        Ok(workspace)
+    }
+
     fn copied(lab: &'a Lab, name: &str) -> Result<Self> {
         let workspace = Self::empty(lab, name)?;
         let from = made::checkout().join("examples-terraform").join(name);

@@ -58,6 +58,8 @@ pub(crate) fn module(module: Module) -> About {
         Module::DrbdWait => WAIT,
         Module::DrbdInitialSync => INITIAL_SYNC,
         Module::DrbdStoragePool => STORAGE_POOL,
+        Module::DrbdRole => ROLE,
+        Module::DrbdVerify => VERIFY,
     }
 }
 
@@ -128,6 +130,37 @@ const INITIAL_SYNC: About = About {
     notes: &["Run it on all hosts, not with C(run_once). The one that has to act knows it."],
     sometimes_required: &[],
     examples: include_str!("examples/drbd_initial_sync.yml"),
+};
+
+const ROLE: About = About {
+    short: "Make a host Primary or Secondary, with its file systems mounted or unmounted",
+    description: &[
+        "Promotes or demotes this host, and mounts or unmounts the file systems that are listed. A planned move of a \
+         service is C(role=secondary) on the old host, then C(role=primary) on the new one, with the same C(mounts).",
+        "Refuses to promote while another host is Primary, while the data here are not UpToDate, and while a peer's state \
+         is not known; to demote while something uses a device, which is named.",
+        "Makes a file system only when asked to, and only on a device that is proven blank. Lets one grow when its device \
+         has grown.",
+    ],
+    check_mode: "The same plan as that of the real run.",
+    diff_mode: Support::Full,
+    notes: &["C(/etc/fstab) and the services that use the data are not touched."],
+    sometimes_required: &[],
+    examples: include_str!("examples/drbd_role.yml"),
+};
+
+const VERIFY: About = About {
+    short: "Compare the replicas of a DRBD resource block by block",
+    description: &[
+        "Starts an online verify with every peer, or joins one that runs, waits for its end, and fails when anything \
+         differs, with the amount and the peer. Nothing is repaired.",
+        "The data stay in use meanwhile.",
+    ],
+    check_mode: "Says what would be compared.",
+    diff_mode: Support::None,
+    notes: &["Run it on one host of the resource. Its C(net) options need C(verify_alg)."],
+    sometimes_required: &[],
+    examples: include_str!("examples/drbd_verify.yml"),
 };
 
 const STORAGE_POOL: About = About {

@@ -3,7 +3,7 @@
 //! has attached is not opened at all: the kernel already says what it is.
 
 use super::ObserveError;
-use crate::host::{BlockDevice, Host};
+use crate::host::{BlockDevice, Host, Read};
 use crate::observed::{Claim, Content, Device, Metadata, Observed};
 use crate::tools::drbdsetup::RunningDisk;
 use crate::tools::{Family, blkid, drbdmeta, proc};
@@ -164,5 +164,5 @@ fn without_signature(host: &impl Host, path: &str, family: Family) -> Result<Con
         Ok(Some(_)) => return Ok(Content::Unreadable("drbdmeta sees metadata, blkid does not".to_owned())),
         Err(error) => return Ok(Content::Unreadable(error.to_string())),
     }
-    Ok(host.first_data(path)?.map_or(Content::Zeroes, |offset| Content::Data { offset }))
+    Ok(host.first_data(path, None, Read::Samples)?.map_or(Content::Zeroes, |offset| Content::Data { offset }))
 }

@@ -5,7 +5,7 @@
 use super::{Context, Plan};
 use crate::content::{self, Judged};
 use crate::observed::{Content, Device};
-use crate::record::LV_TAG;
+use crate::record::{LV_TAG, VolumeRecord};
 use crate::refusal::Refusal;
 use crate::step::{CreateMetadata, Planned, Step};
 use drbd_schemas::reply::Code;
@@ -54,7 +54,7 @@ fn existing(
         Verdict::Ours => adopt_if_unknown(context, volume, device, plan),
         Verdict::Blank => {
             let why = if judged.fresh {
-                "an earlier run created the volume and was cut"
+                "an earlier run created or wiped it and was cut"
             } else {
                 "the device is blank"
             };
@@ -94,6 +94,11 @@ fn foreign(
         return Err(Refusal::new(Code::ForeignData, message)
             .next("Free the device first, or use another one; this cannot be overridden."));
     };
+    // A run that was cut while it wiped may have left another signature than the one that its consent names.
+    let token = match context.record(volume).filter(|record| record.identity == device.identity()) {
+        Some(VolumeRecord { given_up: Some(given), .. }) => given.clone(),
+        _ => token,
+    };
     if !context.permits.allows(&token) {
         let verb =
             if token.starts_with("adopt:") { "taken over as the data of this volume" } else { "destroyed" };
@@ -107,7 +112,8 @@ fn foreign(
         plan.push(Planned::new(step, "the consent names these metadata"));
         return Ok(());
     }
-    let wipe = Step::WipeContent { volume, device: path.clone(), found: found.to_owned() };
+    let wipe =
+        Step::WipeContent { volume, device: path.clone(), found: found.to_owned(), consent: Some(token) };
     plan.push(
         Planned::new(wipe, "the consent names this content")
             .consequence(format!("{found} on {path} is lost for good")),

@@ -69,7 +69,7 @@ fn part(step: &Step) -> Option<Part> {
         Step::WipeContent { .. } | Step::CreateMetadata(_) | Step::AdoptMetadata { .. } => {
             Some(Part::CreateMd)
         }
-        Step::Adjust { .. } => Some(Part::Adjust),
+        Step::Adjust { .. } | Step::DiscardMyData { .. } => Some(Part::Adjust),
         Step::Resize { .. } => Some(Part::Resize),
         _ => None,
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The state of the model: machines, disks, what is on them, what the kernel runs.
 
-use crate::host::BlockDevice;
-use std::collections::BTreeMap;
+use crate::host::{BlockDevice, Process};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Both hosts, and what was lost.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +13,33 @@ pub struct World {
     pub losses: Vec<String>,
     /// Every command that is not just a question.
     pub journal: Vec<String>,
+    /// What the replicated device of a resource shows; nothing while its replicas never were valid.
+    pub contents: BTreeMap<String, Content>,
+    /// Resources whose two sides wrote without each other.
+    pub split: BTreeSet<String>,
+    /// Hosts whose data were given up, in order.
+    pub discarded: Vec<String>,
     pub(super) counter: u64,
+}
+
+/// What a replicated device shows, on every host the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Zeroes.
+    Blank,
+    /// Somebody's bytes without a signature.
+    Data,
+    /// A file system that was being made when the host died.
+    HalfMade,
+    /// A file system of this kind and size in KiB, with what was written into it.
+    Filesystem {
+        /// `ext4`
+        kind: String,
+        /// Its size.
+        kib: u64,
+        /// Files: whoever makes it anew loses them.
+        files: u32,
+    },
 }
 
 /// One host.
@@ -31,6 +57,14 @@ pub struct Machine {
     pub disks: BTreeMap<String, Disk>,
     /// What the kernel runs, by resource.
     pub running: BTreeMap<String, Running>,
+    /// What is mounted: path, device, kind; the last on top.
+    pub mounts: Vec<(String, String, String)>,
+    /// Directories that could be mounted on.
+    pub directories: BTreeSet<String>,
+    /// Processes that use a device, by its number.
+    pub processes: BTreeMap<String, Vec<Process>>,
+    /// It cannot reach the other host.
+    pub cut_off: bool,
 }
 
 /// A logical volume.
@@ -96,6 +130,10 @@ pub struct Running {
     pub up_to_date: bool,
     /// Usable size in KiB.
     pub size_kib: u64,
+    /// StandAlone.
+    pub alone: bool,
+    /// It was told to give up its data in the next handshake.
+    pub discards: bool,
 }
 
 impl World {
@@ -115,12 +153,47 @@ impl World {
 
     /// The other machine, if it runs the resource with a disk attached.
     pub(super) fn peer_running(&self, name: &str, resource: &str) -> Option<(&String, &Running)> {
+        if self.split.contains(resource) || self.machines.values().any(|machine| machine.cut_off) {
+            return None;
+        }
         let others = self.machines.iter().filter(|(other, _)| *other != name);
         others.filter_map(|(other, machine)| Some((other, machine.running.get(resource)?))).next()
     }
 
+    /// Two sides of a split brain meet: one that gives up its data becomes a copy of the other, else both give up on the
+    /// connection.
+    pub(super) fn handshake(&mut self, resource: &str) {
+        let sides: Vec<(String, Running)> = self
+            .machines
+            .iter()
+            .filter_map(|(name, machine)| Some((name.clone(), machine.running.get(resource)?.clone())))
+            .collect();
+        if !self.split.contains(resource) || sides.len() < 2 || sides.iter().any(|(_, side)| side.alone) {
+            return;
+        }
+        let victims: Vec<&(String, Running)> = sides.iter().filter(|(_, side)| side.discards).collect();
+        let [(victim, side)] = victims.as_slice() else {
+            let running = self.machines.values_mut().filter_map(|machine| machine.running.get_mut(resource));
+            running.for_each(|side| side.alone = true);
+            return;
+        };
+        self.discarded.push(victim.clone());
+        self.split.remove(resource);
+        if side.primary {
+            self.lose(format!("{victim}: data in use were given up"));
+        }
+        if let Some(side) = self.machine(victim).running.get_mut(resource) {
+            side.up_to_date = false;
+            side.discards = false;
+        }
+        self.settle(resource);
+    }
+
     /// Connected peers bring each other up to date at once.
     pub(super) fn settle(&mut self, resource: &str) {
+        if self.split.contains(resource) || self.machines.values().any(|machine| machine.cut_off) {
+            return;
+        }
         let mut running: Vec<(&String, &mut Machine)> =
             self.machines.iter_mut().filter(|(_, machine)| machine.running.contains_key(resource)).collect();
         let source = running.iter().find_map(|(_, machine)| {
@@ -165,10 +238,19 @@ impl Machine {
             "/etc/drbd.conf" => {
                 Some("include \"drbd.d/global_common.conf\";\ninclude \"drbd.d/*.res\";\n".to_owned())
             }
-            "/proc/self/mountinfo" => Some("22 1 254:0 / / rw - ext4 /dev/root rw\n".to_owned()),
+            "/proc/self/mountinfo" => Some(self.mountinfo()),
             "/proc/swaps" => Some("Filename\tType\tSize\tUsed\tPriority\n".to_owned()),
             _ => self.files.get(path).cloned(),
         }
+    }
+
+    fn mountinfo(&self) -> String {
+        let mut text = "22 1 254:0 / / rw - ext4 /dev/root rw\n".to_owned();
+        for (path, device, kind) in &self.mounts {
+            let minor = device.trim_start_matches("/dev/drbd");
+            text.push_str(&format!("30 22 147:{minor} / {path} rw - {kind} {device} rw\n"));
+        }
+        text
     }
 
     pub(super) fn list(&self, dir: &str) -> Vec<String> {
@@ -178,6 +260,12 @@ impl Machine {
     }
 
     pub(super) fn block_device(&self, path: &str) -> Option<BlockDevice> {
+        if let Some(minor) = path.strip_prefix("/dev/drbd").and_then(|text| text.parse::<u32>().ok()) {
+            let running = self.running.values().find(|running| running.minor == minor)?;
+            let size_bytes = running.size_kib * 1024;
+            let (kernel_name, number) = (format!("drbd{minor}"), format!("147:{minor}"));
+            return Some(BlockDevice { kernel_name, number, size_bytes, ..BlockDevice::default() });
+        }
         let disk = self.disk_ref(path)?;
         let lv = path.strip_prefix("/dev/").and_then(|rest| self.lvs.get(rest));
         let number = self.lvs.keys().map(|name| format!("/dev/{name}")).chain(self.disks.keys().cloned());

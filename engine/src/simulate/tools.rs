@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The programs of the model: each command changes the state and prints what the real one prints.
 
-use super::machine::{Data, Disk, Lv, Metadata, Running, World};
+use super::filesystem;
+use super::machine::{Content, Data, Disk, Lv, Metadata, Running, World};
 use crate::host::{Cmd, Output};
 use crate::observe::claims_in_text;
 use crate::tools::size;
@@ -12,7 +13,7 @@ use serde_json::json;
 pub(super) fn only_reads(cmd: &Cmd) -> bool {
     let words: Vec<&str> = cmd.args.iter().map(String::as_str).collect();
     match cmd.program {
-        "blkid" | "modinfo" => true,
+        "blkid" | "modinfo" | "dumpe2fs" | "xfs_db" | "blockdev" => true,
         "lvm" => matches!(words.first(), Some(&"fullreport" | &"lvmconfig")),
         "drbdsetup" => matches!(words.first(), Some(&"events2" | &"show" | &"status")),
         "drbdmeta" => words.last() == Some(&"get-gi") || words.contains(&"get-gi"),
@@ -40,7 +41,15 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
         ("lvm", ["lvcreate", ..]) => lvcreate(world, host, &words),
         ("lvm", ["lvextend", ..]) => lvextend(world, host, &words),
         ("lvm", ["lvremove", ..]) => lvremove(world, host, &words),
-        ("blkid", [.., device]) => blkid(world, host, device),
+        ("blkid", [.., device]) => match filesystem::probe(world, host, &words, device) {
+            Some(output) => output,
+            None => blkid(world, host, device),
+        },
+        (
+            "mkfs.ext4" | "mkfs.xfs" | "mount" | "umount" | "mkdir" | "dumpe2fs" | "xfs_db" | "resize2fs"
+            | "xfs_growfs" | "blockdev",
+            _,
+        ) => filesystem::run(world, host, cmd),
         ("wipefs", ["--all", "--types", "drbd", device]) => {
             if let Some(disk) = world.machine(host).disk(device) {
                 disk.metadata = None;
@@ -73,18 +82,12 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
         ("drbdadm", ["create-md", ..]) => create_md(world, host, &words),
         ("drbdadm", ["new-current-uuid", _, volume]) => skip_sync(world, host, volume),
         ("drbdadm", ["primary", "--force", resource]) => primary(world, host, resource),
-        ("drbdadm", ["primary", resource]) => {
-            if let Some(running) = world.machine(host).running.get_mut(*resource) {
-                running.primary = true;
-            }
-            done()
+        ("drbdadm", ["connect", "--discard-my-data", resource]) => {
+            connect(world, host, resource, false, true)
         }
-        ("drbdadm", ["secondary", resource]) => {
-            if let Some(running) = world.machine(host).running.get_mut(*resource) {
-                running.primary = false;
-            }
-            done()
-        }
+        ("drbdadm", ["disconnect", resource]) => connect(world, host, resource, true, false),
+        ("drbdadm", ["primary", resource]) => promote(world, host, resource),
+        ("drbdadm", ["secondary", resource]) => demote(world, host, resource),
         ("drbdadm", ["resize", volume]) => resize(world, host, volume),
         _ => Output::of(127, "", format!("the model does not know: {cmd}\n")),
     }
@@ -273,6 +276,9 @@ fn dry_run(world: &mut World, host: &str, resource: &str, staged: bool) -> Outpu
                 "drbdmeta {minor} v08 {disk} internal apply-al\ndrbdsetup-84 attach {minor} {disk} {disk} internal\n"
             )
         }
+        Some(running) if running.alone && running.text == text => {
+            "drbdsetup-84 connect r0 ipv4:10.0.0.1:7000 ipv4:10.0.0.2:7000 --protocol=C\n".to_owned()
+        }
         Some(running) if running.text != text => {
             "drbdsetup-84 net-options ipv4:10.0.0.1:7000 ipv4:10.0.0.2:7000 --set-defaults\n".to_owned()
         }
@@ -301,13 +307,33 @@ fn adjust(world: &mut World, host: &str, resource: &str) -> Output {
         primary: running.as_ref().is_some_and(|running| running.primary),
         up_to_date: metadata.is_some_and(|md| md.generation != 4),
         size_kib: running.as_ref().filter(|_| !attach).map_or(size_kib, |running| running.size_kib),
+        alone: false,
+        discards: running.as_ref().is_some_and(|running| running.discards),
     };
     world.machine(host).running.insert(resource.to_owned(), now);
     if metadata.is_none() {
         // A failed adjust leaves the resource half up (drbd84.md, "What surprised" 2).
         return Output::of(1, "", "No valid meta data found\n");
     }
+    world.handshake(resource);
     world.settle(resource);
+    done()
+}
+
+/// A connection is started or ended by itself, not by `adjust`.
+fn connect(world: &mut World, host: &str, resource: &str, alone: bool, discards: bool) -> Output {
+    let Some(running) = world.machine(host).running.get_mut(resource) else {
+        return Output::of(10, "", "not up\n");
+    };
+    if running.alone == alone {
+        return Output::of(10, "", format!("{resource}: Failure: (162) Invalid configuration request\n"));
+    }
+    if discards && running.primary {
+        return Output::of(10, "", "r0: Failure: (123) --discard-my-data not allowed when primary.\n");
+    }
+    running.alone = alone;
+    running.discards = discards;
+    world.handshake(resource);
     done()
 }
 
@@ -353,10 +379,55 @@ fn skip_sync(world: &mut World, host: &str, volume: &str) -> Output {
     if contents.iter().any(|(_, data)| *data != Data::Zeroes) {
         world.lose(format!("{host}: first sync skipped over {contents:?}"));
     }
+    world.contents.insert(resource.to_owned(), Content::Blank);
     become_valid(world, host, resource)
 }
 
+/// Without force: only where the data are good and nobody else uses them.
+fn promote(world: &mut World, host: &str, resource: &str) -> Output {
+    let refuse = |number: i32, text: &str| {
+        Output::of(11, "", format!("{resource}: State change failed: ({number}) {text}\n"))
+    };
+    if world.peer_running(host, resource).is_some_and(|(_, peer)| peer.primary) {
+        return refuse(-1, "Multiple primaries not allowed by config");
+    }
+    let Some(running) = world.machine(host).running.get_mut(resource) else {
+        return refuse(-2, "Need access to UpToDate data");
+    };
+    if !running.up_to_date || running.disk.is_none() {
+        return refuse(-2, "Need access to UpToDate data");
+    }
+    running.primary = true;
+    let primaries =
+        world.machines.values().filter(|m| m.running.get(resource).is_some_and(|running| running.primary));
+    if primaries.count() > 1 {
+        world.lose(format!("{host}: {resource} is Primary on two hosts: split brain"));
+    }
+    done()
+}
+
+fn demote(world: &mut World, host: &str, resource: &str) -> Output {
+    let machine = world.machine(host);
+    let Some(running) = machine.running.get_mut(resource) else { return done() };
+    let device = format!("/dev/drbd{}", running.minor);
+    if machine.mounts.iter().any(|(_, mounted, _)| *mounted == device) {
+        return Output::of(
+            11,
+            "",
+            format!("{resource}: State change failed: (-12) Device is held open by someone\n"),
+        );
+    }
+    running.primary = false;
+    done()
+}
+
 fn primary(world: &mut World, host: &str, resource: &str) -> Output {
+    let source = world.machine(host).running.get(resource).and_then(|running| running.disk.clone());
+    let zeroes = source
+        .and_then(|path| world.machine(host).disk(&path).map(|disk| disk.data == Data::Zeroes))
+        .unwrap_or(false);
+    let content = if zeroes { Content::Blank } else { Content::Data };
+    world.contents.entry(resource.to_owned()).or_insert(content);
     if let Some(running) = world.machine(host).running.get_mut(resource) {
         running.primary = true;
     }
@@ -418,6 +489,7 @@ fn events2(world: &mut World, host: &str) -> String {
                 let role = if peer.primary { "Primary" } else { "Secondary" };
                 ("Connected", role, "Established", disk_word(peer))
             }
+            None if running.alone => ("StandAlone", "Unknown", "Off", "DUnknown"),
             None => ("Connecting", "Unknown", "Off", "DUnknown"),
         };
         let (minor, size, disk) = (running.minor, running.size_kib, disk_word(&running));

@@ -227,6 +227,12 @@ pub fn disconnect(resource: &str, connections: Connections<'_>) -> Cmd {
     Cmd::new(PROGRAM, ["disconnect", &target(resource, connections)]).within(LONG)
 }
 
+/// Starts to compare all volumes with a peer's, block by block; returns at once. Refused (exit 11): -14 without a
+/// `verify-alg`, -8 while a resync or another comparison runs.
+pub fn verify(resource: &str, connections: Connections<'_>) -> Cmd {
+    Cmd::new(PROGRAM, ["verify", &target(resource, connections)]).within(LONG)
+}
+
 fn target(resource: &str, connections: Connections<'_>) -> String {
     match connections {
         Connections::All => resource.to_owned(),

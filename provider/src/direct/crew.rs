@@ -120,7 +120,8 @@ impl<'a> Crew<'a> {
     ) -> Result<Request, Diagnostic> {
         let limit = time_left(run, at_most)?;
         let timeout = u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).min(86_400);
-        let arguments = WaitArgs { name: self.volume.resource.name().clone(), condition, timeout };
+        let arguments =
+            WaitArgs { name: self.volume.resource.name().clone(), condition, evidence: Vec::new(), timeout };
         Ok(Request::new(Module::DrbdWait, object(&arguments), limit))
     }
 

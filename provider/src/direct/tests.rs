@@ -54,6 +54,7 @@ impl HostLink for Recorded {
             Module::DrbdInfo => "info".to_owned(),
             Module::DrbdInitialSync => "initial sync".to_owned(),
             Module::DrbdStoragePool => "pool".to_owned(),
+            Module::DrbdRole | Module::DrbdVerify => "not asked by the provider".to_owned(),
         };
         self.asked.lock().unwrap().push(format!("{} {what}", self.host));
         self.link.run(request)

@@ -87,6 +87,8 @@ fn summary(code: Code) -> &'static str {
         Code::TimedOut => "Deadline passed",
         Code::SplitBrain => "Split brain",
         Code::Evidence => "Evidence does not suffice",
+        Code::Disagreement => "Nodes were declared differently",
+        Code::OutOfSync => "Replicas differ",
         Code::Interrupted => "Interrupted",
     }
 }

@@ -88,6 +88,15 @@ pub(crate) fn in_group() -> Vec<Attribute> {
     ]
 }
 
+/// The part of a node that an inventory needs.
+pub(crate) fn in_inventory() -> Vec<Attribute> {
+    let taken = storage_pools(Disks::Taken);
+    let mut members: Vec<Attribute> =
+        in_group().into_iter().filter(|member| member.name() != taken.name()).collect();
+    members.extend([taken, known_hosts().optional()]);
+    members
+}
+
 /// The attribute with the verified host keys; the caller says whether it is computed or given.
 pub(crate) fn known_hosts() -> Attribute {
     Attribute::of("known_hosts", Type::list(Type::String)).description(

@@ -217,6 +217,15 @@ fn stored(model: &VolumeModel) -> Result<engine::Volume, Diagnostics> {
     declare::declare(model, ids, port, minor, secret)
 }
 
+/// The document that goes to the hosts of a stored volume, without its secret.
+///
+/// # Errors
+/// When the state is not complete.
+pub(crate) fn declaration(model: &VolumeModel) -> Result<serde_json::Value, Diagnostics> {
+    let volume = stored(&VolumeModel { secret_version: None, ..model.clone() })?;
+    Ok(volume.resource.to_request())
+}
+
 fn with_secret(volume: engine::Volume, secret: Option<Secret>) -> Result<engine::Volume, Diagnostics> {
     let mut declaration = volume.resource.into_declaration();
     declaration.shared_secret = secret;

@@ -23,6 +23,27 @@ pub(crate) fn schema() -> Schema {
     Schema::new().description(DESCRIPTION).attributes(configured()).attributes(computed())
 }
 
+/// The part of a volume that its declaration needs. `drbd_replicated_volume.this` gives more; Terraform drops the rest.
+pub(crate) fn in_inventory() -> Vec<Attribute> {
+    let told = |name: &str| {
+        matches!(
+            name,
+            "name" | "resource_group" | "size" | "options" | "net" | "disk" | "shared_secret_wo_version"
+        )
+    };
+    let mut members: Vec<Attribute> = configured().into_iter().filter(|member| told(member.name())).collect();
+    let number = |name: &str, what: &str| Attribute::number(name).required().description(what);
+    members.extend([
+        number("port", "TCP port of the replication."),
+        number("minor", "Minor number of the device."),
+        Attribute::number("size_bytes").optional().description("Usable size in bytes as DRBD reports it."),
+        Attribute::map_nested("replicas", vec![number("node_id", "DRBD's node-id of the node.")])
+            .required()
+            .description("The replicas, by the name of their node."),
+    ]);
+    members
+}
+
 fn configured() -> Vec<Attribute> {
     let mut attributes = vec![
         Attribute::string("name").required().requires_replace().validate(node::text(name::check_resource_name)).description(

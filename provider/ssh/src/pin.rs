@@ -53,6 +53,11 @@ impl Pin {
         }
     }
 
+    /// The key as in a `.pub` file, without comment; none where only a fingerprint was pinned.
+    pub fn public_key(&self) -> Option<String> {
+        self.key().map(crate::trust::to_text)
+    }
+
     /// SHA-256 fingerprint, for messages.
     pub fn fingerprint(&self) -> String {
         match &self.0 {
@@ -104,7 +109,10 @@ mod tests {
     fn a_key_and_its_fingerprint_are_the_same_pin() {
         let print = check(KEY).unwrap();
         assert!(print.starts_with("SHA256:"));
-        assert_eq!(check(&format!("{KEY} some comment")).unwrap(), print);
+        let commented = format!("{KEY} some comment");
+        assert_eq!(check(&commented).unwrap(), print);
+        assert_eq!(commented.parse::<Pin>().unwrap().public_key().as_deref(), Some(KEY));
+        assert_eq!(print.parse::<Pin>().unwrap().public_key(), None);
         assert_eq!(check(&print).unwrap(), print);
         let key = PublicKey::from_openssh(KEY).unwrap();
         assert!(print.parse::<Pin>().unwrap().matches(&key));

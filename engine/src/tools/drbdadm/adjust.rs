@@ -58,7 +58,9 @@ impl Line {
     }
 
     fn command(self) -> Option<AdjustCommand> {
-        match self.program.as_str() {
+        // drbdadm 9 that was itself started by its path names the others by theirs (`/usr/sbin/drbdsetup`).
+        let name = self.program.rsplit_once('/').map_or(self.program.as_str(), |(_, name)| name);
+        match name {
             "drbdsetup" => self.setup_9(),
             "drbdsetup-84" => self.setup_84(),
             "drbdmeta" => self.meta(),
@@ -283,6 +285,16 @@ mod tests {
             texts,
             ["drbdsetup frobnicate r0 --shared-secret=********", "drbdsetup attach x", "/bin/sh -c x"]
         );
+    }
+
+    #[test]
+    fn programs_may_be_named_by_their_paths() {
+        let steps = parse(
+            "/usr/sbin/drbdsetup new-resource r0 0\n/usr/sbin/drbdmeta 10 v09 /dev/vg0/r0 internal apply-al\n",
+        );
+        assert!(matches!(&steps[0].command, AdjustCommand::NewResource { .. }), "{steps:?}");
+        assert!(matches!(&steps[1].command, AdjustCommand::ApplyAl { .. }), "{steps:?}");
+        assert_eq!(steps[0].text, "/usr/sbin/drbdsetup new-resource r0 0");
     }
 
     #[test]

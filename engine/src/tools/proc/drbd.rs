@@ -78,7 +78,8 @@ fn add(device: &mut ProcDevice, line: &str) -> Result<(), ToolError> {
         let number = text.parse().map_err(|_| ToolError::bad(FILE, "oos", text, "a number of KiB", line))?;
         device.out_of_sync_kib = Some(number);
     }
-    if let Some((_, rest)) = line.split_once("sync'ed:") {
+    // An online verify prints its progress in the same place under another word (kernel, `drbd_proc.c`).
+    if let Some((_, rest)) = line.split_once("sync'ed:").or_else(|| line.split_once("verified:")) {
         let percent = rest.trim_start().split('%').next().unwrap_or_default();
         let done_permille = permille(percent)
             .ok_or_else(|| ToolError::bad(FILE, "sync'ed", percent, "a percentage like `12.3`", line))?;

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::rc::Rc;
 
+mod peers;
+mod steps;
+
 /// Where a host's backing device comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -84,6 +87,10 @@ fn converge(world: &Rc<RefCell<World>>, name: &str, request: &Value) -> Reply {
     resource(&SimHost::new(world, name, Cut::Never), request, false)
 }
 
+fn names(reply: &Reply) -> Vec<&str> {
+    reply.actions.iter().map(|action| action.step.as_str()).collect()
+}
+
 fn evidence(world: &Rc<RefCell<World>>) -> Value {
     let facts = |name: &str| {
         let reply = info::info(&SimHost::new(world, name, Cut::Never), &InfoArgs::default(), Mode::default());
@@ -105,6 +112,7 @@ fn up_to_date(world: &Rc<RefCell<World>>) -> bool {
     let args = WaitArgs {
         name: drbd_schemas::ResourceName::new("r0").unwrap(),
         condition: Condition::AllUpToDate,
+        evidence: Vec::new(),
         timeout: 1,
     };
     !wait::wait(&SimHost::new(world, "h1", Cut::Never), &args, Mode::default()).failed
@@ -316,68 +324,28 @@ fn a_consent_that_names_the_content_lets_it_be_destroyed() {
     assert!(reply.actions.iter().any(|action| action.step == "wipe_content"));
 }
 
-/// `request` cut down to these parts.
-fn only(request: &Value, steps: &[&str]) -> Value {
-    let mut request = request.clone();
-    request["steps"] = json!(steps);
-    request
-}
-
-fn names(reply: &Reply) -> Vec<&str> {
-    reply.actions.iter().map(|action| action.step.as_str()).collect()
-}
-
 #[test]
-fn single_steps_make_a_whole_run_and_each_is_idempotent() {
-    let kinds = [Kind::Thin, Kind::Thick];
-    let world = world(kinds, &[Start::Nothing, Start::Nothing], false);
-    let request = declaration(kinds, "64MiB");
-    let expected = [
-        ("storage", vec!["load_module", "create_lv"]),
-        ("config", vec!["write_config"]),
-        ("create-md", vec!["create_metadata"]),
-        ("up", vec!["adjust"]),
-    ];
-    for (step, done) in expected {
-        let request = only(&request, &[step]);
-        let reply = converge(&world, "h1", &request);
-        assert!(!reply.failed, "{step}: {}", reply.msg);
-        assert_eq!(names(&reply), done, "{step}");
-        assert!(step == "up" || !reply.pending.is_empty(), "{step} says what is left");
-        let again = converge(&world, "h1", &request);
-        assert!(!again.failed && !again.changed && again.actions.is_empty(), "{step}: {}", again.msg);
+fn a_consented_wipe_cut_anywhere_needs_no_second_consent() {
+    for kind in [Kind::Device, Kind::Thin] {
+        for number in 0..12 {
+            for after in [false, true] {
+                let kinds = [kind, Kind::Thin];
+                let starts = [Start::Holds(Data::Foreign("ext4"), None), Start::Nothing];
+                let world = world(kinds, &starts, true);
+                let mut request = declaration(kinds, "64MiB");
+                let refused = converge(&world, "h1", &request);
+                let text = refused.next_steps.join(" ");
+                let token = text.split('"').nth(1).unwrap().to_owned();
+                request["consent"] = json!([token]);
+                let cut = if after { Cut::After(number) } else { Cut::Before(number) };
+                resource(&SimHost::new(&world, "h1", cut), &request, false);
+                let again = converge(&world, "h1", &request);
+                assert!(!again.failed, "{kind:?}, cut at {number}: {}", again.msg);
+                request["consent"] = json!([]);
+                assert!(!converge(&world, "h1", &request).changed);
+                let losses = world.borrow().losses.clone();
+                assert!(losses.len() == 1 && losses[0].contains("wipefs"), "{losses:?}");
+            }
+        }
     }
-    let whole = converge(&world, "h1", &request);
-    assert!(!whole.failed && !whole.changed, "{}", whole.msg);
-    assert_eq!(world.borrow().losses, Vec::<String>::new());
-}
-
-#[test]
-fn a_single_step_is_refused_before_the_one_that_it_needs_and_on_foreign_data() {
-    let kinds = [Kind::Thin, Kind::Device];
-    let starts = [Start::Nothing, Start::Holds(Data::Foreign("ext4"), None)];
-    let world = world(kinds, &starts, true);
-    let request = declaration(kinds, "64MiB");
-    for steps in [vec!["create-md"], vec!["adjust"], vec!["up"], vec!["storage", "create-md"]] {
-        let reply = converge(&world, "h1", &only(&request, &steps));
-        assert_eq!(reply.code, Code::Missing, "{steps:?}: {}", reply.msg);
-        assert!(reply.next_steps.iter().any(|step| step.starts_with("Add ")), "{:?}", reply.next_steps);
-    }
-    for steps in [vec!["create-md"], vec!["config"], vec!["adjust"]] {
-        let reply = converge(&world, "h2", &only(&request, &steps));
-        assert_eq!(reply.code, Code::ForeignData, "{steps:?} is judged as a whole run: {}", reply.msg);
-    }
-    assert_eq!(world.borrow().journal, Vec::<String>::new());
-}
-
-#[test]
-fn up_leaves_a_running_resource_alone_and_adjust_does_not() {
-    let kinds = [Kind::Thin, Kind::Thin];
-    let world = world(kinds, &[Start::Nothing, Start::Nothing], true);
-    let mut request = declaration(kinds, "64MiB");
-    assert!(!converge(&world, "h1", &request).failed);
-    request["net"] = json!({ "protocol": "A" });
-    assert_eq!(names(&converge(&world, "h1", &only(&request, &["config"]))), ["write_config"]);
-    assert_eq!(names(&converge(&world, "h1", &only(&request, &["up"]))), [""; 0]);
-    assert_eq!(names(&converge(&world, "h1", &only(&request, &["adjust"]))), ["adjust"]);
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Single steps of `state: present`: together a whole run, each judged like one.
+
+use super::{Kind, Start, converge, declaration, names, world};
+use drbd_engine::simulate::Data;
+use drbd_schemas::reply::Code;
+use serde_json::{Value, json};
+
+/// `request` cut down to these parts.
+fn only(request: &Value, steps: &[&str]) -> Value {
+    let mut request = request.clone();
+    request["steps"] = json!(steps);
+    request
+}
+
+#[test]
+fn single_steps_make_a_whole_run_and_each_is_idempotent() {
+    let kinds = [Kind::Thin, Kind::Thick];
+    let world = world(kinds, &[Start::Nothing, Start::Nothing], false);
+    let request = declaration(kinds, "64MiB");
+    let expected = [
+        ("storage", vec!["load_module", "create_lv"]),
+        ("config", vec!["write_config"]),
+        ("create-md", vec!["create_metadata"]),
+        ("up", vec!["adjust"]),
+    ];
+    for (step, done) in expected {
+        let request = only(&request, &[step]);
+        let reply = converge(&world, "h1", &request);
+        assert!(!reply.failed, "{step}: {}", reply.msg);
+        assert_eq!(names(&reply), done, "{step}");
+        assert!(step == "up" || !reply.pending.is_empty(), "{step} says what is left");
+        let again = converge(&world, "h1", &request);
+        assert!(!again.failed && !again.changed && again.actions.is_empty(), "{step}: {}", again.msg);
+    }
+    let whole = converge(&world, "h1", &request);
+    assert!(!whole.failed && !whole.changed, "{}", whole.msg);
+    assert_eq!(world.borrow().losses, Vec::<String>::new());
+}
+
+#[test]
+fn a_single_step_is_refused_before_the_one_that_it_needs_and_on_foreign_data() {
+    let kinds = [Kind::Thin, Kind::Device];
+    let starts = [Start::Nothing, Start::Holds(Data::Foreign("ext4"), None)];
+    let world = world(kinds, &starts, true);
+    let request = declaration(kinds, "64MiB");
+    for steps in [vec!["create-md"], vec!["adjust"], vec!["up"], vec!["storage", "create-md"]] {
+        let reply = converge(&world, "h1", &only(&request, &steps));
+        assert_eq!(reply.code, Code::Missing, "{steps:?}: {}", reply.msg);
+        assert!(reply.next_steps.iter().any(|step| step.starts_with("Add ")), "{:?}", reply.next_steps);
+    }
+    for steps in [vec!["create-md"], vec!["config"], vec!["adjust"]] {
+        let reply = converge(&world, "h2", &only(&request, &steps));
+        assert_eq!(reply.code, Code::ForeignData, "{steps:?} is judged as a whole run: {}", reply.msg);
+    }
+    assert_eq!(world.borrow().journal, Vec::<String>::new());
+}
+
+#[test]
+fn up_leaves_a_running_resource_alone_and_adjust_does_not() {
+    let kinds = [Kind::Thin, Kind::Thin];
+    let world = world(kinds, &[Start::Nothing, Start::Nothing], true);
+    let mut request = declaration(kinds, "64MiB");
+    assert!(!converge(&world, "h1", &request).failed);
+    request["net"] = json!({ "protocol": "A" });
+    assert_eq!(names(&converge(&world, "h1", &only(&request, &["config"]))), ["write_config"]);
+    assert_eq!(names(&converge(&world, "h1", &only(&request, &["up"]))), [""; 0]);
+    assert_eq!(names(&converge(&world, "h1", &only(&request, &["adjust"]))), ["adjust"]);
+}

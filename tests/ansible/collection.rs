@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The collection with every version of ansible-core that it is tested with: the example twice, how often Ansible goes
+//! to a host, the background, and programs that are missing, strange, or of another protocol.
+//!
+//! Not here: the role (`role.rs`), and hosts that lack something (`faults.rs`).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
+use support::Lab;
+
+use crate::play::{Controller, Run};
+use crate::{HOSTS, playbook};
+
+/// From the oldest on.
+const INSTALLATIONS: [&str; 3] = ["ansible-2.14", "ansible-2.17", "ansible"];
+
+#[test]
+fn every_version_of_ansible_runs_the_playbook_with_one_ssh_execution_for_a_task() {
+    let lab = Lab::up(2).unwrap();
+    for installation in INSTALLATIONS {
+        let controller = Controller::with(installation);
+        let oldest = installation == INSTALLATIONS[0];
+        let installed = controller.install(&lab, &[]).ok();
+        let run = controller.example(&lab, &["-vvv", "--diff"]).ok();
+        for (_, name) in HOSTS {
+            assert_eq!(installed.changed(name) > 0, oldest, "{installation}: {}", installed.output.stdout);
+            assert_eq!(run.changed(name) > 0, oldest, "{installation}: {}", run.output.stdout);
+        }
+        assert_eq!(run.executions(), 2 * 6, "{installation}: {}", run.output.stdout);
+        let again = controller.example(&lab, &["-vvv", "--check"]).ok();
+        assert_eq!((again.changed("h1"), again.changed("h2"), again.executions()), (0, 0, 2 * 6));
+        in_the_background(&lab, &controller);
+    }
+}
+
+/// async, and module_defaults of a group with an option that all of its modules have.
+fn in_the_background(lab: &Lab, controller: &Controller) {
+    let pool = json!({ "volume_group": "other", "disks": ["/dev/ubdc"], "state": "absent" });
+    let tasks = json!([{ "hosts": "h1", "become": true, "gather_facts": false,
+        "module_defaults": { "group/replivol.drbd.locking": { "lock_timeout": "soon" } },
+        "tasks": [
+            { "name": "background", "replivol.drbd.drbd_info": {}, "async": 60, "poll": 1 },
+            { "name": "group", "replivol.drbd.drbd_storage_pool": pool, "ignore_errors": true },
+        ] }]);
+    let run = controller.play(lab, &controller.write("background.yml", &tasks.to_string()), &[]);
+    assert_eq!(run.reply("background", "h1")["facts"]["node"], "h1");
+    let refused = &run.reply("group", "h1")["msg"];
+    assert!(refused.as_str().is_some_and(|msg| msg.contains("lock_timeout")), "{refused}");
+}
+
+/// A play that fails in its one task on h1.
+#[track_caller]
+fn fails_with(lab: &Lab, controller: &Controller, parts: &[&str]) -> Run {
+    let path = controller.write("one.yml", &playbook(&json!([{ "name": "look", "drbd_info": {} }])));
+    let run = controller.play(lab, &path, &[]);
+    let reply = run.reply("look", "h1");
+    assert_eq!((run.recap["h1"][2], &reply["code"]), (1, &json!("environment")), "{reply}");
+    let text = format!("{} {}", reply["msg"], reply["next_steps"]);
+    for part in parts {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    run
+}
+
+/// A launcher that says another protocol, as a collection of another version has.
+fn speak(controller: &Controller, protocol: &str) {
+    let path = controller.installed("plugins/modules/drbd_info");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("--protocol=").unwrap();
+    let (_, after) = rest.split_once(" - <<").unwrap();
+    let text = format!("{before}--protocol={protocol} --collection=9.8.7 - <<{after}");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+}
+
+#[test]
+fn a_program_that_does_not_answer_is_told_in_one_object() {
+    let (lab, controller) = (Lab::up(1).unwrap(), Controller::new());
+    let install = "Run the role replivol.drbd.install";
+    fails_with(
+        &lab,
+        &controller,
+        &["drbd-host is not installed on h1 (x86_64)", "/usr/sbin/drbd-host", install],
+    );
+
+    let strange: [(&[u8], &[&str]); 3] = [
+        (b"#!/bin/sh\nexit 2\n", &["speaks protocol 1", "is older than that", install]),
+        (b"#!/bin/sh\nkill -KILL $$\n", &["ended with status 137", "Run again"]),
+        // The beginning of a program for aarch64.
+        (
+            b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\xb7\0",
+            &["cannot be executed on h1 (x86_64)", install],
+        ),
+    ];
+    for (program, parts) in strange {
+        lab.write(1, "/usr/local/sbin/drbd-host", program).unwrap();
+        lab.sh(1, "chmod 755 /usr/local/sbin/drbd-host").unwrap();
+        fails_with(&lab, &controller, parts);
+    }
+
+    // The role replaces what is not the collection's own.
+    assert_eq!(controller.install(&lab, &["--limit", "h1"]).ok().changed("h1"), 2);
+    speak(&controller, "2");
+    fails_with(&lab, &controller, &["replivol.drbd 9.8.7 speaks protocol 2", "speaks protocol 1", install]);
+    speak(&controller, "0");
+    let older = [
+        "9.8.7 speaks protocol 0",
+        "speaks protocol 1",
+        "ansible-galaxy collection install 'replivol.drbd:>=",
+    ];
+    fails_with(&lab, &controller, &older);
+    speak(&controller, "1");
+    let path = controller.write("one.yml", &playbook(&json!([{ "name": "look", "drbd_info": {} }])));
+    controller.play(&lab, &path, &[]).ok();
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Online verification: both replicas are read, and blocks that differ are marked out of sync. As on DRBD, nothing is
+//! repaired: that happens at the next reconnect.
+
+use crate::bitmap::BLOCK;
+use crate::daemon::Shared;
+use crate::kernel::Kernel;
+use crate::model::Replication;
+use crate::wire::Message;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+const PIECE: u64 = 64 * BLOCK;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Starts what was asked for, for ever.
+pub(crate) fn run_all(shared: &Arc<Shared>) {
+    let mut kernel = shared.lock();
+    loop {
+        for (name, peer, number) in std::mem::take(&mut kernel.to_verify) {
+            let shared = Arc::clone(shared);
+            thread::spawn(move || run(&shared, &name, peer, number));
+        }
+        kernel = shared.wait(kernel, PAUSE);
+    }
+}
+
+fn run(shared: &Shared, name: &str, peer: u8, number: u16) {
+    let mut kernel = shared.lock();
+    let size = kernel.volume(name, number).map_or(0, |volume| volume.size_kib * 1024);
+    mark(&mut kernel, name, peer, number, Replication::Established, Replication::VerifyS);
+    let mut offset = 0;
+    while offset < size {
+        let len = PIECE.min(size - offset);
+        let Some(id) = ask(&mut kernel, name, peer, number, offset, len) else { break };
+        let Some(mine) = crate::io::fetch(&mut kernel, name, number, offset, len) else { break };
+        for _ in 0..100 {
+            if kernel.reads.get(&id).is_none_or(Option::is_some) {
+                break;
+            }
+            kernel = shared.wait(kernel, PAUSE);
+        }
+        let Some(theirs) = kernel.reads.remove(&id).flatten().filter(|theirs| theirs.len() == mine.len())
+        else {
+            break;
+        };
+        compare(&mut kernel, name, peer, number, offset, &mine, &theirs);
+        offset += len;
+    }
+    mark(&mut kernel, name, peer, number, Replication::VerifyS, Replication::Established);
+}
+
+/// From one state to the next, unless something else goes on meanwhile.
+fn mark(kernel: &mut Kernel, name: &str, peer: u8, number: u16, from: Replication, to: Replication) {
+    let connection = kernel.resources.get_mut(name).and_then(|resource| resource.connections.get_mut(&peer));
+    let seen = connection.and_then(|connection| connection.volumes.get_mut(&number));
+    if let Some(seen) = seen.filter(|seen| seen.replication == from) {
+        seen.replication = to;
+    }
+}
+
+fn ask(kernel: &mut Kernel, name: &str, peer: u8, number: u16, offset: u64, len: u64) -> Option<u64> {
+    let id = kernel.id();
+    let link = kernel.resources.get(name)?.connections.get(&peer)?.up()?.clone();
+    kernel.reads.insert(id, None);
+    link.send(Message::Read { volume: number, id, offset, len });
+    Some(id)
+}
+
+fn compare(kernel: &mut Kernel, name: &str, peer: u8, number: u16, offset: u64, mine: &[u8], theirs: &[u8]) {
+    let connection = kernel.resources.get_mut(name).and_then(|resource| resource.connections.get_mut(&peer));
+    let Some(seen) = connection.and_then(|connection| connection.volumes.get_mut(&number)) else { return };
+    let blocks = mine.chunks(BLOCK as usize).zip(theirs.chunks(BLOCK as usize));
+    for (index, _) in blocks.enumerate().filter(|(_, (one, other))| one != other) {
+        seen.bitmap.set(offset + index as u64 * BLOCK, BLOCK, true);
+    }
+}
