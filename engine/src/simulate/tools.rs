@@ -86,6 +86,10 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
             connect(world, host, resource, false, true)
         }
         ("drbdadm", ["disconnect", resource]) => connect(world, host, resource, true, false),
+        ("drbdadm", ["verify", _]) => {
+            (world.comparing, world.compared) = (3, true);
+            done()
+        }
         ("drbdadm", ["primary", resource]) => promote(world, host, resource),
         ("drbdadm", ["secondary", resource]) => demote(world, host, resource),
         ("drbdadm", ["resize", volume]) => resize(world, host, volume),
@@ -487,16 +491,19 @@ fn events2(world: &mut World, host: &str) -> String {
         let (connection, peer_role, replication, peer_disk) = match &peer {
             Some(peer) => {
                 let role = if peer.primary { "Primary" } else { "Secondary" };
-                ("Connected", role, "Established", disk_word(peer))
+                let replication = if world.comparing > 0 { "VerifyS" } else { "Established" };
+                world.comparing = world.comparing.saturating_sub(1);
+                ("Connected", role, replication, disk_word(peer))
             }
             None if running.alone => ("StandAlone", "Unknown", "Off", "DUnknown"),
             None => ("Connecting", "Unknown", "Off", "DUnknown"),
         };
+        let oos = if world.compared && world.comparing == 0 { world.rotten_kib } else { 0 };
         let (minor, size, disk) = (running.minor, running.size_kib, disk_word(&running));
         out.push_str(&format!("exists resource name:{name} role:{role} suspended:no write-ordering:flush\n"));
         out.push_str(&format!("exists connection name:{name} peer-node-id:0 conn-name:peer connection:{connection} role:{peer_role} congested:no\n"));
         out.push_str(&format!("exists device name:{name} volume:0 minor:{minor} disk:{disk} size:{size} read:0 written:0 al-writes:0 bm-writes:0 upper-pending:0 lower-pending:0 al-suspended:no blocked:no\n"));
-        out.push_str(&format!("exists peer-device name:{name} peer-node-id:0 conn-name:peer volume:0 replication:{replication} peer-disk:{peer_disk} resync-suspended:no received:0 sent:0 out-of-sync:0 pending:0 unacked:0\n"));
+        out.push_str(&format!("exists peer-device name:{name} peer-node-id:0 conn-name:peer volume:0 replication:{replication} peer-disk:{peer_disk} resync-suspended:no received:0 sent:0 out-of-sync:{oos} pending:0 unacked:0\n"));
     }
     out + "exists -\n"
 }
@@ -509,8 +516,9 @@ fn show(world: &mut World, host: &str) -> String {
             .as_ref()
             .map(|path| format!("disk \"{path}\"; meta-disk internal;"))
             .unwrap_or_default();
+        let net = if running.text.contains("verify-alg") { "verify-alg crc32c;" } else { "" };
         out.push_str(&format!(
-            "resource {name} {{ options {{ }} net {{ }} _remote_host {{ address ipv4 10.0.0.2:7000; }} _this_host {{ address ipv4 10.0.0.1:7000; volume 0 {{ device minor {}; {disk} }} }} }}\n",
+            "resource {name} {{ options {{ }} net {{ {net} }} _remote_host {{ address ipv4 10.0.0.2:7000; }} _this_host {{ address ipv4 10.0.0.1:7000; volume 0 {{ device minor {}; {disk} }} }} }}\n",
             running.minor
         ));
     }
