@@ -3,6 +3,8 @@
 //! (`tests/drbd9`). Not here: what the simulation itself answers; that is held to the transcripts in its own package.
 
 use serde_json::json;
+use std::time::Duration;
+use support::Lab;
 use support::drbd9::{bring_up, call_all, lab, peers, r0};
 use support::module::{self, call, read_noise, with, write_noise};
 
@@ -39,4 +41,77 @@ fn three_hosts_replicate_one_declaration() {
         assert!(!reply.ok().changed(), "grown, and nothing is left to do");
     }
     assert_eq!(read_noise(&lab, 3).unwrap(), sum, "growing keeps the data");
+}
+
+/// A host that was cut off gets what it missed and no more; one that lost power as Primary comes back with the data that
+/// the others went on with.
+#[test]
+fn hosts_that_were_away_are_brought_up_to_date() {
+    let lab = lab(3).unwrap();
+    bring_up(&lab, 3, &r0(&lab, 3, &module::thin())).unwrap();
+    let patience = Duration::from_secs(60);
+    let good =
+        "drbdadm dstate r0 | grep -qx UpToDate/UpToDate/UpToDate && drbdadm role r0 | grep -qx Secondary";
+
+    lab.cut_pair(1, 2).unwrap();
+    lab.eventually(1, patience, "drbdadm cstate r0:h2 | grep -qx Connecting").unwrap();
+    let sum = write_noise(&lab, 1).unwrap();
+    lab.heal_pair(1, 2).unwrap();
+    lab.eventually(2, patience, good).unwrap();
+    assert_eq!(peers(&lab, 2, "received").unwrap()[0], json!(8192), "8 MiB were missing");
+    assert_eq!(read_noise(&lab, 2).unwrap(), sum);
+
+    lab.sh(1, "drbdadm primary r0").unwrap();
+    lab.crash(1).unwrap();
+    lab.eventually(2, patience, "drbdadm cstate r0:h1 | grep -qx Connecting").unwrap();
+    let sum = write_noise(&lab, 2).unwrap();
+    lab.boot(1).unwrap();
+    lab.sh(1, "vgchange -ay -q vg0 && drbdadm up r0").unwrap();
+    lab.eventually(1, patience, good).unwrap();
+    assert_eq!(read_noise(&lab, 1).unwrap(), sum);
+}
+
+/// The real drbdadm and drbdmeta over the simulation, with the recorded answers: sections 0, 1.1, 1.2, 2.1, 12 and 19.
+#[test]
+fn the_real_drbdadm_answers_as_recorded() {
+    let lab = Lab::up(1).unwrap();
+    lab.simulate_drbd9(1).unwrap();
+    let config = "resource r0 {
+        volume 0 { device minor 10; disk /dev/ubdb; meta-disk internal; }
+        on h1 { node-id 0; address ipv4 10.99.0.11:7788; }
+        on h2 { node-id 1; address ipv4 10.99.0.12:7788; }
+        connection-mesh { hosts h1 h2; } }";
+    lab.write(1, "/etc/drbd.d/r0.res", config.as_bytes()).unwrap();
+    // Exit code, then everything that was said, standard error after standard output.
+    let answer = |command: &str| {
+        let run = format!("{{ {command}; }} >/tmp/out 2>/tmp/err </dev/null; echo $?; cat /tmp/out /tmp/err");
+        lab.sh(1, &run).unwrap()
+    };
+    let version = answer("drbdadm --version | grep ^DRBD_KERNEL_VERSION=");
+    assert_eq!(version, "0\nDRBD_KERNEL_VERSION=9.2.18\n", "section 0");
+
+    assert_eq!(answer("drbdadm dstate r0"), "1\nNo valid meta data found\n", "section 1.1");
+    assert_eq!(answer("drbdadm adjust r0"), "1\nNo valid meta data found\n", "section 1.1");
+    let half = "0\nr0 role:Secondary\n  disk:Diskless client:no\n  h2 connection:StandAlone\n\n";
+    assert_eq!(answer("drbdsetup status r0"), half, "sections 1.1 and 9.2");
+    assert_eq!(answer("drbdadm down r0; drbdadm down r0"), "0\n", "section 1.1");
+
+    assert!(answer("drbdadm create-md r0").starts_with("0\n"), "section 1.2");
+    assert_eq!(answer("drbdadm up r0"), "0\n", "section 2.1");
+    let again = "1\nnew-minor r0 10 0: sysfs node '/sys/devices/virtual/block/drbd10' (already? still?) exists\n\
+                 r0: Failure: (161) Minor or volume exists already (delete it first)\n\
+                 Command 'drbdsetup new-minor r0 10 0' terminated with exit code 10\n";
+    assert_eq!(answer("drbdadm up r0"), again, "section 2.1");
+    assert_eq!(answer("drbdadm adjust r0; drbdadm -d adjust r0"), "0\n", "section 2.1");
+    let no_data = "17\nr0: State change failed: (-2) Need access to UpToDate data\n\
+                   Command 'drbdsetup primary r0' terminated with exit code 17\n";
+    assert_eq!(answer("drbdadm primary r0"), no_data, "section 2.1");
+    let busy = answer("drbdadm create-md --force r0");
+    assert!(busy.starts_with("20\n") && busy.contains("Device '10' is configured!"), "section 2.1: {busy}");
+
+    assert_eq!(answer("drbdadm new-current-uuid --clear-bitmap r0/0"), "0\n", "section 3.1");
+    assert_eq!(answer("drbdadm down r0"), "0\n", "section 12");
+    assert_eq!(answer("drbdadm dstate r0"), "0\nConsistent\n", "section 19.2");
+    let unclean = "1\nFound meta data is \"unclean\", please apply-al first\n";
+    assert_eq!(answer("drbdadm dump-md r0"), unclean, "section 19.2");
 }

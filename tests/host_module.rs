@@ -145,6 +145,39 @@ fn facts_are_what_the_kernel_says(lab: &Lab) {
     assert_eq!(volume["backing"]["identity"], format!("lv:{}", uuid.trim()));
 }
 
+/// A host's part of r0 as it is on the host: volume, file, metadata, running.
+fn parts(lab: &Lab, host: usize) -> String {
+    let look = "lvs vg0/r0_00000; test -e /etc/drbd.d/r0.res; blkid -p /dev/vg0/r0_00000 | grep -q drbd; drbdsetup status r0";
+    let each = look
+        .split("; ")
+        .map(|command| format!("if {command} >/dev/null 2>&1; then echo -n y; else echo -n n; fi"));
+    lab.sh(host, &each.collect::<Vec<_>>().join("; ")).unwrap()
+}
+
+#[test]
+fn single_steps_do_their_part_and_nothing_before_its_turn() {
+    let lab = lab(1);
+    let declared = r0(&lab, &thin());
+    pools(&lab).unwrap();
+    let only = |steps: &[&str]| with(&declared, &json!({ "steps": steps }));
+    for early in [["create-md"], ["up"], ["adjust"]] {
+        let before = Snapshot::of(&lab, 1).unwrap();
+        let refused = call(&lab, 1, "drbd_resource", &only(&early)).unwrap().refused("missing");
+        assert!(refused.next_steps()[0].starts_with("Add storage to steps"), "{:?}", refused.next_steps());
+        unchanged(&lab, 1, &before);
+    }
+    let turns = [("storage", "ynnn"), ("config", "yynn"), ("create-md", "yyyn"), ("up", "yyyy")];
+    for (step, now) in turns {
+        let planned = call(&lab, 1, "drbd_resource", &with(&only(&[step]), &check())).unwrap().ok();
+        let done = call(&lab, 1, "drbd_resource", &only(&[step])).unwrap().ok();
+        assert_eq!((planned.planned(), parts(&lab, 1).as_str()), (done.planned(), now), "{step}");
+        let before = Snapshot::of(&lab, 1).unwrap();
+        assert!(!call(&lab, 1, "drbd_resource", &only(&[step])).unwrap().ok().changed(), "{step}");
+        unchanged(&lab, 1, &before);
+    }
+    assert!(!call(&lab, 1, "drbd_resource", &declared).unwrap().ok().changed());
+}
+
 #[test]
 fn options_change_without_a_disconnect_and_volumes_grow() {
     let lab = lab(1);

@@ -8,6 +8,7 @@
 
 mod filesystem;
 mod machine;
+mod status;
 mod tools;
 
 pub use machine::{Content, Data, Disk, Lv, Machine, Metadata, Running, World};

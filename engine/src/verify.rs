@@ -20,7 +20,7 @@ use crate::tools::drbdsetup::{
 use crate::tools::{Family, proc};
 use drbd_schemas::ByteSize;
 use drbd_schemas::args::{Module, VerifyArgs};
-use drbd_schemas::reply::{Code, Reply};
+use drbd_schemas::reply::{Code, Pending, Reply};
 use std::time::Duration;
 
 /// Between two looks; a comparison takes minutes to days.
@@ -42,6 +42,13 @@ fn compare(host: &impl Host, args: &VerifyArgs, mode: Mode, mut reply: Reply) ->
     let peer = only_peer(None, &observed);
     reply.before = Some(facts::of_observed(args.name.as_str(), &observed, peer.as_deref()));
     reply.after.clone_from(&reply.before);
+    // In check mode an earlier task of the play may have brought nothing up yet.
+    if mode.check && observed.status.is_none() {
+        reply.msg = format!("{}: it is not up, so there is nothing to compare yet.", args.name);
+        let waits_for = "the resource to be up on every host".to_owned();
+        reply.pending = vec![Pending { what: format!("compare the replicas of {}", args.name), waits_for }];
+        return Ok(reply);
+    }
     let plan = plan(args, &observed)?;
     reply.actions = apply::actions(&plan);
     if mode.check {

@@ -69,12 +69,17 @@ fn ansible_may_kill_a_run_and_the_next_one_goes_on() {
     let slow = "#!/bin/sh\n[ \"$1\" != vgcreate ] || { echo $$ >/run/vgcreate; sleep 600; }\nexec /usr/sbin/lvm \"$@\"\n";
     lab.write(1, "/usr/local/sbin/lvm", slow.as_bytes()).unwrap();
     lab.sh(1, "chmod 755 /usr/local/sbin/lvm").unwrap();
-    let tasks = json!([{ "name": "pool", "drbd_storage_pool": pool(), "async": 4, "poll": 1 }]);
+    let tasks = json!([{ "name": "pool", "drbd_storage_pool": pool(), "async": 25, "poll": 1 }]);
     let run = controller.play(&lab, &controller.write("async.yml", &playbook(&tasks)), &[]);
     assert!(!run.output.success(), "{}", run.output.stdout);
     assert!(run.output.stdout.contains("Timeout exceeded"), "{}", run.output.stdout);
-    lab.sh(1, "test -s /run/vgcreate && ! pgrep -x drbd-host").unwrap();
-    // The command itself is in a group of its own, so that it is never cut half-way; here it would wait for ever.
+    lab.sh(1, "test -s /run/vgcreate").unwrap();
+    // The command itself is in a group of its own, so that it is never cut half-way. As long as it lives, nobody else works.
+    let mut impatient = pool();
+    impatient["lock_timeout"] = json!(0);
+    let tasks = json!([{ "name": "pool", "drbd_storage_pool": impatient }]);
+    let second = controller.play(&lab, &controller.write("second.yml", &playbook(&tasks)), &[]);
+    assert_eq!(second.reply("pool", "h1")["code"], "locked", "{}", second.output.stdout);
     lab.sh(1, "kill -KILL -$(cat /run/vgcreate); rm /usr/local/sbin/lvm").unwrap();
     let next = make_pool(&lab, &controller, &[]).ok();
     assert_eq!(next.changed("h1"), 1, "{}", next.output.stdout);

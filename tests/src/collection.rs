@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tempfile::TempDir;
 
 use crate::lab::Lab;
@@ -35,9 +35,11 @@ impl Collection {
             .args(["collection", "install", "--offline", "--collections-path"])
             .arg(collection.path("collections"));
         galaxy
-            .arg(tarball()?)
+            .arg(made::collection()?)
             .env("HOME", collection.home.path())
             .env("ANSIBLE_CONFIG", collection.path("ansible.cfg"));
+        // Else one that is installed elsewhere would do.
+        galaxy.env("ANSIBLE_COLLECTIONS_PATH", collection.path("collections"));
         process::run(&mut galaxy)?.ok()?;
         Ok(collection)
     }
@@ -65,13 +67,4 @@ impl Collection {
             .env("HOME", self.home.path());
         Ok(lab.enter(&ansible))
     }
-}
-
-fn tarball() -> Result<PathBuf> {
-    let beside = made::dist("drbd-host")?;
-    let entries = fs::read_dir(beside.parent().context("a directory")?)?;
-    let found = entries.filter_map(|entry| Some(entry.ok()?.path())).find(|path| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("replivol-drbd-"))
-    });
-    found.context("there is no tarball of the collection; `make collection` makes it")
 }

@@ -54,7 +54,7 @@ fn stop(
     if status.role == RoleName::Primary {
         let message = format!("resource {name} is Primary on {}.", observed.node);
         return Err(Refusal::new(Code::InUse, message)
-            .next(format!("Stop what uses it, then `drbdadm secondary {name}`, and run again.")));
+            .next("Stop what uses it, make it Secondary (drbd_role, role: secondary), and run again."));
     }
     let step = Step::Down { resource: name.to_string(), has_file: observed.config.is_some() };
     plan.push(

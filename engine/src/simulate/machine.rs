@@ -15,6 +15,12 @@ pub struct World {
     pub journal: Vec<String>,
     /// What the replicated device of a resource shows; nothing while its replicas never were valid.
     pub contents: BTreeMap<String, Content>,
+    /// A comparison runs for so many more looks.
+    pub comparing: u32,
+    /// What a comparison finds, in KiB; shown once it was made.
+    pub rotten_kib: u64,
+    /// A comparison was made.
+    pub compared: bool,
     /// Resources whose two sides wrote without each other.
     pub split: BTreeSet<String>,
     /// Hosts whose data were given up, in order.

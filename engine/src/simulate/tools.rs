@@ -3,6 +3,7 @@
 
 use super::filesystem;
 use super::machine::{Content, Data, Disk, Lv, Metadata, Running, World};
+use super::status;
 use crate::host::{Cmd, Output};
 use crate::observe::claims_in_text;
 use crate::tools::size;
@@ -59,8 +60,8 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
         }
         ("wipefs", [.., device]) => wipefs(world, host, device),
         ("drbdmeta", _) if words.contains(&"get-gi") => get_gi_of(world, host, &words),
-        ("drbdsetup", ["events2", ..]) => Output::of(0, events2(world, host), ""),
-        ("drbdsetup", ["show", ..]) => Output::of(0, show(world, host), ""),
+        ("drbdsetup", ["events2", ..]) => Output::of(0, status::events2(world, host), ""),
+        ("drbdsetup", ["show", ..]) => Output::of(0, status::show(world, host), ""),
         ("drbdsetup", ["down", resource]) | ("drbdadm", ["down", resource]) => {
             world.machine(host).running.remove(*resource);
             done()
@@ -86,6 +87,10 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
             connect(world, host, resource, false, true)
         }
         ("drbdadm", ["disconnect", resource]) => connect(world, host, resource, true, false),
+        ("drbdadm", ["verify", _]) => {
+            (world.comparing, world.compared) = (3, true);
+            done()
+        }
         ("drbdadm", ["primary", resource]) => promote(world, host, resource),
         ("drbdadm", ["secondary", resource]) => demote(world, host, resource),
         ("drbdadm", ["resize", volume]) => resize(world, host, volume),
@@ -469,50 +474,4 @@ fn resize(world: &mut World, host: &str, volume: &str) -> Output {
         }
     }
     done()
-}
-
-fn disk_word(running: &Running) -> &'static str {
-    match (&running.disk, running.up_to_date) {
-        (None, _) => "Diskless",
-        (Some(_), true) => "UpToDate",
-        (Some(_), false) => "Inconsistent",
-    }
-}
-
-fn events2(world: &mut World, host: &str) -> String {
-    let mut out = String::new();
-    for (name, running) in world.machine(host).running.clone() {
-        let role = if running.primary { "Primary" } else { "Secondary" };
-        let peer = world.peer_running(host, &name).map(|(_, peer)| peer.clone());
-        let (connection, peer_role, replication, peer_disk) = match &peer {
-            Some(peer) => {
-                let role = if peer.primary { "Primary" } else { "Secondary" };
-                ("Connected", role, "Established", disk_word(peer))
-            }
-            None if running.alone => ("StandAlone", "Unknown", "Off", "DUnknown"),
-            None => ("Connecting", "Unknown", "Off", "DUnknown"),
-        };
-        let (minor, size, disk) = (running.minor, running.size_kib, disk_word(&running));
-        out.push_str(&format!("exists resource name:{name} role:{role} suspended:no write-ordering:flush\n"));
-        out.push_str(&format!("exists connection name:{name} peer-node-id:0 conn-name:peer connection:{connection} role:{peer_role} congested:no\n"));
-        out.push_str(&format!("exists device name:{name} volume:0 minor:{minor} disk:{disk} size:{size} read:0 written:0 al-writes:0 bm-writes:0 upper-pending:0 lower-pending:0 al-suspended:no blocked:no\n"));
-        out.push_str(&format!("exists peer-device name:{name} peer-node-id:0 conn-name:peer volume:0 replication:{replication} peer-disk:{peer_disk} resync-suspended:no received:0 sent:0 out-of-sync:0 pending:0 unacked:0\n"));
-    }
-    out + "exists -\n"
-}
-
-fn show(world: &mut World, host: &str) -> String {
-    let mut out = String::new();
-    for (name, running) in &world.machine(host).running {
-        let disk = running
-            .disk
-            .as_ref()
-            .map(|path| format!("disk \"{path}\"; meta-disk internal;"))
-            .unwrap_or_default();
-        out.push_str(&format!(
-            "resource {name} {{ options {{ }} net {{ }} _remote_host {{ address ipv4 10.0.0.2:7000; }} _this_host {{ address ipv4 10.0.0.1:7000; volume 0 {{ device minor {}; {disk} }} }} }}\n",
-            running.minor
-        ));
-    }
-    out
 }

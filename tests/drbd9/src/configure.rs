@@ -47,7 +47,7 @@ pub(crate) fn new_resource(shared: &Shared, arguments: &Arguments) -> Outcome {
     Ok(Answer::done())
 }
 
-/// `new-minor NAME MINOR VOLUME`
+/// `new-minor NAME MINOR VOLUME [--diskless]`
 pub(crate) fn new_minor(shared: &Shared, arguments: &Arguments) -> Outcome {
     let (name, minor, number) =
         (arguments.word(0)?, arguments.number::<u32>(1)?, arguments.number::<u16>(2)?);
@@ -64,7 +64,9 @@ pub(crate) fn new_minor(shared: &Shared, arguments: &Arguments) -> Outcome {
         }
         return Ok(answer);
     }
-    resource.volumes.insert(number, Volume::new(minor));
+    let mut volume = Volume::new(minor);
+    volume.client = arguments.has("diskless");
+    resource.volumes.insert(number, volume);
     kernel.settle(name);
     nbd::create(shared, name, number, minor);
     Ok(Answer::done())

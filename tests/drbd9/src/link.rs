@@ -124,7 +124,7 @@ pub(crate) fn listen_all(shared: &Arc<Shared>) {
                 thread::spawn(move || answer(&shared, stream));
             }
         }
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

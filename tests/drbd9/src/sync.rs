@@ -134,7 +134,7 @@ pub(crate) fn run_all(shared: &Arc<Shared>) {
             let shared = Arc::clone(shared);
             thread::spawn(move || run(&shared, &name, peer, number));
         }
-        kernel = shared.wait(kernel, Duration::from_millis(100));
+        kernel = shared.wait(kernel, Duration::from_secs(1));
     }
 }
 

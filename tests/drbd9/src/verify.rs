@@ -22,7 +22,7 @@ pub(crate) fn run_all(shared: &Arc<Shared>) {
             let shared = Arc::clone(shared);
             thread::spawn(move || run(&shared, &name, peer, number));
         }
-        kernel = shared.wait(kernel, PAUSE);
+        kernel = shared.wait(kernel, Duration::from_secs(1));
     }
 }
 

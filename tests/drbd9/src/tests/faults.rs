@@ -115,6 +115,43 @@ fn section_7_6_peers_leave_cleanly() {
     cluster.write(1, 0, &[1; 4096]).unwrap();
 }
 
+/// 5.19, 9: a node without a disk on purpose reads and writes through its peers, and breaks a tie of quorum.
+#[test]
+fn section_5_19_a_diskless_client_breaks_a_tie() {
+    let cluster = Cluster::new(3, 7);
+    for node in 1..=2 {
+        cluster.configure(node);
+        cluster.ok(node, "resource-options r0 --set-defaults --quorum=majority --on-no-quorum=io-error");
+        cluster.ok(node, "peer-device-options r0 2 0 --bitmap=no");
+        cluster.attach(node);
+        cluster.connect(node);
+    }
+    // What drbdadm runs for `disk none`.
+    cluster.ok(3, "new-resource r0 2 --quorum=majority");
+    cluster.ok(3, "new-minor r0 10 0 --diskless");
+    for peer in 1..=2 {
+        cluster.ok(3, &format!("new-peer r0 {} --_name=n{peer}", peer - 1));
+        let (local, remote) = (cluster.address(3), cluster.address(peer));
+        cluster.ok(3, &format!("new-path r0 {} {local} {remote}", peer - 1));
+    }
+    cluster.connect(3);
+    (1..=3).for_each(|node| cluster.await_status(node, "connection:", false));
+    cluster.ok(1, "new-current-uuid 10 --clear-bitmap");
+    cluster.await_status(3, "peer-disk:Inconsistent", false);
+    assert!(cluster.status(3).contains("disk:Diskless client:yes"), "{}", cluster.status(3));
+    assert!(cluster.status(1).contains("peer-disk:Diskless peer-client:yes"), "{}", cluster.status(1));
+    cluster.ok(3, "primary r0");
+    cluster.write(3, 0, &[6; 4096]).unwrap();
+    assert!(cluster.holds(1, 0, 6) && cluster.holds(2, 0, 6));
+    assert!(crate::io::read(&cluster.nodes[2], "r0", 0, 0, 4096).unwrap() == [6; 4096]);
+    cluster.ok(3, "secondary r0");
+    // n2 is gone: n1 and the client are the majority. Without the client n1 is not.
+    cut(&cluster, [1, 2]);
+    assert!(!cluster.status(1).contains("quorum:no"), "{}", cluster.status(1));
+    cut(&cluster, [1, 3]);
+    assert!(cluster.status(1).contains("quorum:no"), "{}", cluster.status(1));
+}
+
 /// 8, 8.2: written apart, they do not meet until one side gives in.
 #[test]
 fn section_8_split_brain() {

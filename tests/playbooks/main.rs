@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The playbooks of `examples-ansible/` that use the collection's roles, on real hosts: each is run twice, the second time without
+//! a change, and what it did is looked at on the hosts.
+//!
+//! The hosts run DRBD 8.4, which knows two hosts; the third zone and the quorum, which need DRBD 9, are taken out.
+//! Not here: the example `two-hosts`, which needs no role (`tests/ansible`).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use support::{Collection, Lab, LabOptions, made, run};
+
+const BOTH: [(usize, &str); 2] = [(1, "h1"), (2, "h2")];
+
+/// A copy of one example, as a user has it.
+struct Example<'a> {
+    lab: &'a Lab,
+    collection: Collection,
+    dir: PathBuf,
+}
+
+/// What a run of a playbook said.
+struct Said {
+    good: bool,
+    text: String,
+    /// Host → (changed, failed, unreachable).
+    recap: BTreeMap<String, [usize; 3]>,
+}
+
+impl<'a> Example<'a> {
+    fn copy(lab: &'a Lab, name: &str) -> Result<Self> {
+        let collection = Collection::install()?;
+        let dir = collection.path(name);
+        let from = made::checkout().join("examples-ansible").join(name);
+        run(Command::new("cp").arg("-R").arg(from).arg(&dir))?.ok()?;
+        Ok(Self { lab, collection, dir })
+    }
+
+    fn replace(&self, file: &str, from: &str, to: &str) -> Result<()> {
+        let path = self.dir.join(file);
+        let text = fs::read_to_string(&path)?;
+        ensure!(text.contains(from), "{file} does not contain {from:?}");
+        Ok(fs::write(path, text.replace(from, to))?)
+    }
+
+    fn ansible(&self, program: &str, arguments: &[&str]) -> Result<Command> {
+        let arguments: Vec<&str> = ["-i", "inventory.yml"].iter().chain(arguments).copied().collect();
+        let mut ansible = self.collection.ansible(self.lab, program, &self.dir, &arguments)?;
+        ansible.env("SSH_CONFIG", self.lab.ssh_config());
+        Ok(ansible)
+    }
+
+    fn play(&self, arguments: &[&str]) -> Result<Said> {
+        Ok(Said::of(&run(&mut self.ansible("ansible-playbook", arguments)?)?))
+    }
+
+    /// Runs a playbook twice: it ends well, and the second run changes nothing.
+    fn twice(&self, arguments: &[&str]) -> Result<Said> {
+        let first = self.play(arguments)?.good()?;
+        let second = self.play(arguments)?.good()?;
+        ensure!(second.recap.values().all(|[changed, ..]| *changed == 0), "the second run:\n{}", second.text);
+        Ok(first)
+    }
+
+    /// One call of a module by hand.
+    fn module(&self, host: &str, module: &str, arguments: &str) -> Result<String> {
+        let module = format!("replivol.drbd.{module}");
+        run(&mut self.ansible("ansible", &[host, "-b", "-m", &module, "-a", arguments])?)?.ok()
+    }
+
+    fn all_good(&self, resource: &str) -> Result<()> {
+        for (host, _) in BOTH {
+            let wanted = format!("drbdadm dstate {resource} | grep -qx UpToDate/UpToDate");
+            self.lab.eventually(host, Duration::from_secs(60), &wanted)?;
+        }
+        Ok(())
+    }
+}
+
+impl Said {
+    fn of(output: &support::Output) -> Self {
+        let text = format!("{}{}", output.stdout, output.stderr);
+        let counts = |line: &str| {
+            let count = |name: &str| {
+                let word =
+                    line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+                word.and_then(|number| number.parse().ok()).unwrap_or(0)
+            };
+            [count("changed"), count("failed"), count("unreachable")]
+        };
+        let hosts = text.lines().filter_map(|line| {
+            let (host, rest) = line.split_once(" : ok=")?;
+            Some((host.trim().to_owned(), counts(rest)))
+        });
+        Self { good: output.success(), recap: hosts.collect(), text }
+    }
+
+    fn good(self) -> Result<Self> {
+        ensure!(self.good && self.recap.len() >= 2, "{}", self.text);
+        Ok(self)
+    }
+
+    /// Where a text stands after another; fails when it does not.
+    fn after(&self, from: usize, part: &str) -> Result<usize> {
+        let rest = self.text.get(from..).unwrap_or_default();
+        rest.find(part).map(|at| from + at).with_context(|| format!("{part:?} does not follow in\n{rest}"))
+    }
+}
+
+fn file_of(lab: &Lab, host: usize) -> Result<String> {
+    lab.sh(host, "sha256sum </etc/drbd.d/r0.res; stat -c %Y /etc/drbd.d/r0.res")
+}
+
+#[test]
+fn three_zones_are_made_changed_grown_upgraded_and_repaired() -> Result<()> {
+    let lab = Lab::start(&LabOptions { hosts: 2, disks: 1, disk_size: "320M".to_owned() })?;
+    let example = Example::copy(&lab, "three-zones")?;
+    let inventory = fs::read_to_string(example.dir.join("inventory.yml"))?;
+    let two: String =
+        inventory.lines().filter(|line| !line.contains("h3:")).map(|line| format!("{line}\n")).collect();
+    fs::write(example.dir.join("inventory.yml"), two)?;
+    example.replace(
+        "group_vars/drbd.yml",
+        "quorum: { quorum: majority, on-no-quorum: io-error }",
+        "quorum: {}",
+    )?;
+
+    foretold_from_blank(&lab, &example)?;
+    example.twice(&["site.yml"])?;
+    example.all_good("r0")?;
+    let synced = lab.sh(1, "cat /proc/drbd")?;
+    ensure!(synced.contains("ns:0 "), "the first full synchronisation was skipped: {synced}");
+
+    one_host_after_the_other(&lab, &example)?;
+    a_host_that_cannot_be_reached_stops_everything(&lab, &example)?;
+    let sum = grown(&lab, &example)?;
+    upgraded(&lab, &example)?;
+    replaced(&lab, &example, &sum)
+}
+
+/// Check mode goes through on hosts that have the program and nothing else, tells what would be made, and makes nothing.
+fn foretold_from_blank(lab: &Lab, example: &Example<'_>) -> Result<()> {
+    let install = "[{hosts: drbd, become: true, gather_facts: false, roles: [replivol.drbd.install]}]";
+    fs::write(example.dir.join("install.yml"), install)?;
+    example.play(&["install.yml"])?.good()?;
+    let said = example.play(&["replivol.drbd.cluster", "--check", "--diff"])?.good()?;
+    for text in ["+resource \"r0\" {", "drbdadm create-md"] {
+        ensure!(said.text.contains(text), "{text}: {}", said.text);
+    }
+    for (host, name) in BOTH {
+        assert_eq!(said.recap[name][0], 2, "the pool and the resource: {}", said.text);
+        lab.sh(host, "sync; ! ls /etc/drbd.d/r0.res 2>/dev/null")?;
+        let image = lab.disk_image(host, 1);
+        let size = fs::metadata(&image)?.len().to_string();
+        run(Command::new("cmp").args(["--bytes", &size]).arg(image).arg("/dev/zero"))?.ok()?;
+    }
+    Ok(())
+}
+
+/// What is in service is changed on h1, then waited for, then changed on h2.
+fn one_host_after_the_other(lab: &Lab, example: &Example<'_>) -> Result<()> {
+    example.replace(
+        "group_vars/drbd.yml",
+        "net: { protocol: C }",
+        "net: { protocol: C, max-buffers: 4000 }",
+    )?;
+    let said = example.twice(&["site.yml"])?;
+    let play = said.after(0, "PLAY [Change what is in service, one host at a time]")?;
+    let first = said.after(play, "changed: [h1] => (item=r0)")?;
+    let task = said
+        .after(first, "TASK [replivol.drbd.cluster : Wait until this host and its peers have good data]")?;
+    let waited = said.after(task, "ok: [h1] => (item=r0)")?;
+    let second = said.after(waited, "changed: [h2] => (item=r0)")?;
+    said.after(second, "ok: [h2] => (item=r0)")?;
+    assert_eq!(
+        said.recap.values().map(|[changed, ..]| *changed).collect::<Vec<_>>(),
+        [1, 1],
+        "{}",
+        said.text
+    );
+    for (host, _) in BOTH {
+        ensure!(lab.sh(host, "drbdsetup show r0")?.contains("4000"));
+    }
+    // Two that disagree on the protocol might not connect, so that nothing is to be waited for between them.
+    example.replace("group_vars/drbd.yml", "protocol: C", "protocol: B")?;
+    example.play(&["site.yml"])?.good()?;
+    example.all_good("r0")
+}
+
+fn a_host_that_cannot_be_reached_stops_everything(lab: &Lab, example: &Example<'_>) -> Result<()> {
+    example.replace("group_vars/drbd.yml", "max-buffers: 4000", "max-buffers: 5000")?;
+    let before = file_of(lab, 1)?;
+    lab.cut(2)?;
+    let mut play = example.ansible("ansible-playbook", &["site.yml"])?;
+    // A connection that is still open would wait for an answer.
+    let cut = Said::of(&run(play
+        .env("ANSIBLE_SSH_CONTROL_PATH_DIR", example.collection.path("d"))
+        .env("ANSIBLE_TIMEOUT", "5"))?);
+    lab.heal(2)?;
+    ensure!(!cut.good && cut.recap["h2"][2] == 1 && cut.recap["h1"][0] == 0, "{}", cut.text);
+    assert_eq!(file_of(lab, 1)?, before);
+    ensure!(!lab.sh(1, "drbdsetup show r0")?.contains("5000"));
+    example.all_good("r0")?;
+
+    // A part of the hosts is refused for the same reason: the rest would not know.
+    let part = example.play(&["site.yml", "--limit", "h1"])?;
+    ensure!(!part.good && part.text.contains("Run it for all of them (without --limit)"), "{}", part.text);
+    assert_eq!(file_of(lab, 1)?, before);
+    example.twice(&["site.yml"]).map(drop)
+}
+
+/// The volume grows while its file system is in use; returns the checksum of what is in it.
+fn grown(lab: &Lab, example: &Example<'_>) -> Result<String> {
+    let made = r#"{"name": "r0", "role": "primary", "mounts": [{"path": "/srv/data", "fstype": "ext4", "make_filesystem": true}]}"#;
+    example.module("h1", "drbd_role", made)?;
+    let sum = lab.sh(1, "head -c 4M /dev/urandom >/srv/data/file && sync && sha256sum </srv/data/file")?;
+    let size =
+        || -> Result<u64> { Ok(lab.sh(1, "df --output=size -k /srv/data | tail -n 1")?.trim().parse()?) };
+    let before = size()?;
+    example.replace("group_vars/drbd.yml", "volume_size: 64MiB", "volume_size: 128MiB")?;
+    example.twice(&["grow.yml", "-e", "mount_point=/srv/data"])?;
+    let after = size()?;
+    ensure!(after > before + 50_000, "the file system had {before} KiB and has {after} KiB");
+    assert_eq!(lab.sh(1, "sha256sum </srv/data/file")?, sum);
+    Ok(sum)
+}
+
+fn upgraded(lab: &Lab, example: &Example<'_>) -> Result<()> {
+    let refused = example.play(&["upgrade.yml"])?;
+    ensure!(
+        !refused.good && refused.text.contains("/srv/data"),
+        "the mounted file system is named: {}",
+        refused.text
+    );
+    ensure!(refused.recap["h1"][1] == 1, "{}", refused.text);
+    ensure!(refused.text.find("Upgrade the packages").is_none(), "{}", refused.text);
+    example.module(
+        "h1",
+        "drbd_role",
+        r#"{"name": "r0", "role": "secondary", "mounts": [{"path": "/srv/data"}]}"#,
+    )?;
+    newer_package(lab)?;
+    let said = example.twice(&["upgrade.yml", "-e", r#"{"packages": ["replivol-example"]}"#])?;
+    assert_eq!(
+        said.recap.values().map(|[changed, ..]| *changed).collect::<Vec<_>>(),
+        [1, 1],
+        "{}",
+        said.text
+    );
+    for (host, _) in BOTH {
+        assert_eq!(lab.sh(host, "dpkg-query -W -f '${Version}' replivol-example")?, "2");
+    }
+    example.all_good("r0")
+}
+
+/// Version 1 of a package is installed on both hosts, and version 2 is on offer: they have no network to take real ones from.
+fn newer_package(lab: &Lab) -> Result<()> {
+    let script = r#"set -e
+        mkdir -p /root/repo && cd /root/repo
+        for version in 1 2; do
+            mkdir -p "p$version/DEBIAN"
+            printf 'Package: replivol-example\nVersion: %s\nArchitecture: all\nMaintainer: Example <root@localhost>\nDescription: example\n' "$version" >"p$version/DEBIAN/control"
+            dpkg-deb --build "p$version" "replivol-example_$version.deb" >/dev/null
+        done
+        dpkg -i replivol-example_1.deb >/dev/null
+        { cat p2/DEBIAN/control; echo "Filename: ./replivol-example_2.deb"; echo "Size: $(stat -c %s replivol-example_2.deb)"
+            echo "SHA256: $(sha256sum replivol-example_2.deb | cut -d' ' -f1)"; } >Packages
+        rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
+        echo 'deb [trusted=yes] file:/root/repo ./' >/etc/apt/sources.list
+        apt-get update -qq"#;
+    for (host, _) in BOTH {
+        lab.ssh_with_input(host, "sh -s", script.as_bytes())?.ok()?;
+    }
+    Ok(())
+}
+
+/// h2 comes back with blank disks and nothing installed, and is filled from h1.
+fn replaced(lab: &Lab, example: &Example<'_>, sum: &str) -> Result<()> {
+    lab.wipe(2)?;
+    lab.boot(2)?;
+    let generation = "drbdadm get-gi r0 | cut -d: -f1";
+    let before = lab.sh(1, generation)?;
+    example.twice(&["replace-node.yml", "-e", "replaced=h2"])?;
+    assert_eq!(lab.sh(1, generation)?, before, "the data of h1 are the ones that count");
+    example.all_good("r0")?;
+    let read = "drbdadm primary r0 && mkdir -p /mnt/r0 && mount -o ro /dev/drbd1000 /mnt/r0 && sha256sum </mnt/r0/file && umount /mnt/r0";
+    assert_eq!(lab.sh(2, read)?, sum);
+    Ok(())
+}
+
+/// A web server over what is below /srv/web, as a service of the host.
+const SERVICE: &str = r#"#!/bin/sh
+### BEGIN INIT INFO
+# Provides:          web
+# Required-Start:
+# Required-Stop:
+# Default-Start:     2 3 4 5
+# Default-Stop:      0 1 6
+# Short-Description: web
+### END INIT INFO
+case $1 in
+start) start-stop-daemon --start --oknodo --background --make-pidfile --pidfile /run/web.pid --chdir /srv/web --exec /usr/bin/python3 -- -m http.server 8080 ;;
+stop) start-stop-daemon --stop --oknodo --retry 5 --remove-pidfile --pidfile /run/web.pid ;;
+status) start-stop-daemon --status --pidfile /run/web.pid ;;
+esac
+"#;
+
+#[test]
+fn a_web_service_moves_between_two_sites_with_its_data() -> Result<()> {
+    let lab = Lab::start(&LabOptions { hosts: 2, disks: 2, disk_size: "192M".to_owned() })?;
+    let example = Example::copy(&lab, "hybrid")?;
+    for (host, _) in BOTH {
+        lab.write(host, "/etc/init.d/web", SERVICE.as_bytes())?;
+        lab.sh(host, "chmod 755 /etc/init.d/web")?;
+    }
+    example.twice(&["site.yml"])?;
+    example.all_good("web")?;
+    ensure!(lab.sh(1, "drbdsetup show web")?.contains("on-congestion"));
+
+    example.twice(&["move.yml", "-e", "to=h1"])?;
+    lab.sh(1, "echo 'written at h1' >/srv/web/page")?;
+    let page = |host: usize| -> Result<String> {
+        let get = "python3 -c 'import urllib.request; print(urllib.request.urlopen(\"http://127.0.0.1:8080/page\").read().decode(), end=\"\")'";
+        lab.eventually(host, Duration::from_secs(20), get)
+    };
+    assert_eq!(page(1)?, "written at h1\n");
+
+    example.twice(&["move.yml", "-e", "to=h2"])?;
+    assert_eq!(page(2)?, "written at h1\n");
+    ensure!(!lab.ssh(1, "/etc/init.d/web status")?.success(), "it runs on one site only");
+    assert_eq!(lab.sh(1, "drbdadm role web")?.trim(), "Secondary/Primary");
+    lab.sh(2, "echo 'written at h2' >/srv/web/page")?;
+
+    // The other site cannot be reached: nothing is stopped, and the service goes on where it is.
+    lab.cut(1)?;
+    let mut play = example.ansible("ansible-playbook", &["move.yml", "-e", "to=h1"])?;
+    let cut = Said::of(&run(play
+        .env("ANSIBLE_SSH_CONTROL_PATH_DIR", example.collection.path("d"))
+        .env("ANSIBLE_TIMEOUT", "5"))?);
+    ensure!(!cut.good && cut.recap["h1"][2] == 1, "{}", cut.text);
+    assert_eq!(page(2)?, "written at h2\n");
+    lab.heal(1)?;
+    example.all_good("web")?;
+
+    example.play(&["move.yml", "-e", "to=h1"])?.good()?;
+    assert_eq!(page(1)?, "written at h2\n");
+    Ok(())
+}
