@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build host-aarch64 collection deb bench drbd9 test check demo audit clean-lab
+.PHONY: help setup build provider host host-aarch64 collection deb bench drbd9 test check demo audit clean-lab
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replivol
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -20,12 +20,17 @@ help: ## list the targets
 setup: ## install what a fresh Debian 12 machine lacks (as root; quick when all is there)
 	@scripts/setup
 
-build: ## provider (release) and static drbd-host, in target/dist
+build: provider host ## provider (release) and static drbd-host, in target/dist
+
+provider: ## the provider (release), in target/dist
 	cargo build --locked --release -p terraform-provider-drbd
+	@install -D -t $(REPLIVOL_DIST) $(TARGET)/release/terraform-provider-drbd
+
+host: ## static drbd-host, in target/dist
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile host --target $(HOST_TARGET) -p drbd-host
 	@! readelf --program-headers $(TARGET)/$(HOST_TARGET)/host/drbd-host | grep -q INTERP || \
 		{ echo "drbd-host is not static" >&2; exit 1; }
-	@install -D -t $(REPLIVOL_DIST) $(TARGET)/release/terraform-provider-drbd $(TARGET)/$(HOST_TARGET)/host/drbd-host
+	@install -D -t $(REPLIVOL_DIST) $(TARGET)/$(HOST_TARGET)/host/drbd-host
 
 drbd9: ## the stand-in for DRBD 9's kernel side, for tests only, in target/dist/simulated
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST_TARGET) -p simulated-drbd9
@@ -37,20 +42,28 @@ host-aarch64: ## static drbd-host for aarch64, which `collection` and `deb` then
 		cargo build --locked --profile host --target aarch64-unknown-linux-gnu -p drbd-host
 	@install -D $(TARGET)/aarch64-unknown-linux-gnu/host/drbd-host $(REPLIVOL_DIST)/drbd-host-aarch64
 
-collection: setup build ## the Ansible collection replivol.drbd, a tarball in target/dist
+collection: setup host ## the Ansible collection replivol.drbd, a tarball in target/dist
 	@scripts/collection
 
-deb: build ## Debian package of drbd-host, in target/dist
+deb: host ## Debian package of drbd-host, in target/dist
 	@scripts/deb
+
+# What `cargo clippy` does, but around `cargo build`: the dependencies are then compiled once for clippy and tests
+# together, and not a second time for clippy alone.
+LINT := CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__ RUSTC_WORKSPACE_WRAPPER=clippy-driver
 
 check: setup ## formatting, clippy, shellcheck, licences
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(LINT) cargo build --locked --quiet --workspace --all-targets
 	shellcheck --severity=warning --external-sources $$(grep -rlE '^(#!/bin/(ba)?sh|# shellcheck shell=)' .ci scripts tests/lab ansible-module/collection ansible-module/tests)
 	scripts/check-licences
 
-test: setup check build collection deb drbd9 ## everything the project promises, on real hosts too
+# The provider under test is the development build, with its overflow checks: the tests build it anyway. `make demo`
+# shows the release build at work.
+test: setup check collection deb drbd9 ## everything the project promises, on real hosts too
 	tests/lab/build >/dev/null
+	cargo nextest run --locked --workspace --no-run
+	@install -D -t $(REPLIVOL_DIST) $(TARGET)/debug/terraform-provider-drbd
 	cargo test --locked --workspace --doc --quiet
 	cargo nextest run --locked --workspace
 

@@ -71,6 +71,23 @@ fn hosts_that_were_away_are_brought_up_to_date() {
     assert_eq!(read_noise(&lab, 1).unwrap(), sum);
 }
 
+/// Two replicas and a diskless tie-breaker with quorum: the third host has no disk, reads and writes all the same, and a
+/// second run changes nothing anywhere.
+#[test]
+fn a_diskless_third_host_is_declared() {
+    let lab = lab(3).unwrap();
+    let mut declared = r0(&lab, 3, &module::thin());
+    declared["nodes"]["h3"]["storage"] = json!({ "diskless": {} });
+    declared["options"] = json!({ "quorum": "majority", "on-no-quorum": "io-error" });
+    bring_up(&lab, 3, &declared).unwrap();
+    assert_eq!(lab.sh(3, "drbdadm dstate r0").unwrap(), "Diskless/UpToDate/UpToDate\n");
+    let sum = write_noise(&lab, 3).unwrap();
+    assert_eq!(read_noise(&lab, 1).unwrap(), sum);
+    for reply in call_all(&lab, 3, "drbd_resource", &declared).unwrap() {
+        assert!(!reply.ok().changed(), "a second run changes nothing");
+    }
+}
+
 /// The real drbdadm and drbdmeta over the simulation, with the recorded answers: sections 0, 1.1, 1.2, 2.1, 12 and 19.
 #[test]
 fn the_real_drbdadm_answers_as_recorded() {

@@ -2,7 +2,8 @@
 //! The playbooks of `examples-ansible/` that use the collection's roles, on real hosts: each is run twice, the second time without
 //! a change, and what it did is looked at on the hosts.
 //!
-//! The hosts run DRBD 8.4, which knows two hosts; the third zone and the quorum, which need DRBD 9, are taken out.
+//! The hosts run DRBD 8.4, which knows two hosts; for them the third zone and the quorum are taken out. All three zones are
+//! made on hosts whose DRBD 9 kernel side is simulated.
 //! Not here: the example `two-hosts`, which needs no role (`tests/ansible`).
 
 use std::collections::BTreeMap;
@@ -140,6 +141,21 @@ fn three_zones_are_made_changed_grown_upgraded_and_repaired() -> Result<()> {
     let sum = grown(&lab, &example)?;
     upgraded(&lab, &example)?;
     replaced(&lab, &example, &sum)
+}
+
+#[test]
+fn three_zones_are_made_on_three_hosts_with_drbd_9() -> Result<()> {
+    let lab = Lab::up(3)?;
+    lab.simulate_drbd9(3)?;
+    let example = Example::copy(&lab, "three-zones")?;
+    let said = example.twice(&["site.yml"])?;
+    assert_eq!(said.recap.len(), 3, "{}", said.text);
+    for host in 1..=3 {
+        let status = lab.sh(host, "drbdadm status r0")?;
+        assert_eq!(status.matches("UpToDate").count(), 3, "h{host}: {status}");
+        ensure!(lab.sh(host, "drbdsetup show r0")?.contains("majority"), "h{host} has no quorum");
+    }
+    Ok(())
 }
 
 /// Check mode goes through on hosts that have the program and nothing else, tells what would be made, and makes nothing.

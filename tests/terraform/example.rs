@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The example, its life from blank disks to nothing left: created, unchanged, grown, tuned, drifted, destroyed.
 
-use super::workspace::{Workspace, checkout};
+use super::workspace::Workspace;
 use anyhow::{Context as _, Result, ensure};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use support::Lab;
+use support::made::checkout;
+use support::{Collection, Lab};
 
 const BOTH: [usize; 2] = [1, 2];
 
@@ -30,23 +32,25 @@ fn read_file(lab: &Lab, on: usize) -> Result<String> {
     )
 }
 
-fn playbook(lab: &Lab, dir: &std::path::Path) -> Result<String> {
+/// The example's playbooks, as its README runs them; what Ansible says of the last.
+fn playbook(lab: &Lab, collection: &Collection, dir: &Path) -> Result<String> {
     if !dir.exists() {
-        let copied =
-            support::run(Command::new("cp").arg("-rL").arg(checkout("examples-ansible/two-hosts")).arg(dir))?;
-        copied.ok()?;
-        let made = support::run(Command::new(checkout("examples-ansible/make-library")).arg(dir))?;
-        made.ok()?;
+        let example = checkout().join("examples-ansible/two-hosts");
+        support::run(Command::new("cp").arg("-rL").arg(example).arg(dir))?.ok()?;
+        play(lab, collection, dir, "install.yml")?;
     }
-    let mut play = lab.ansible("ansible-playbook")?;
-    play.args(["-i", "inventory.yml", "site.yml"]).current_dir(dir).env("SSH_CONFIG", lab.ssh_config());
-    support::run(&mut play)?.ok()
+    play(lab, collection, dir, "site.yml")
+}
+
+fn play(lab: &Lab, collection: &Collection, dir: &Path, playbook: &str) -> Result<String> {
+    let mut ansible = collection.ansible(lab, "ansible-playbook", dir, &["-i", "inventory.yml", playbook])?;
+    support::run(ansible.env("SSH_CONFIG", lab.ssh_config()))?.ok()
 }
 
 #[test]
 fn the_example_lives_from_blank_disks_to_nothing_left() -> Result<()> {
     let lab = Lab::up(2)?;
-    let example = Workspace::example(&lab, "two-hosts")?;
+    let (example, collection) = (Workspace::example(&lab, "two-hosts")?, Collection::install()?);
 
     example.apply()?;
     assert_eq!(disk_states(&lab)?, ["UpToDate/UpToDate"; 2]);
@@ -58,7 +62,7 @@ fn the_example_lives_from_blank_disks_to_nothing_left() -> Result<()> {
     assert!(second.contains("0 added, 0 changed, 0 destroyed"), "{second}");
 
     // What terraform made, the playbook finds unchanged.
-    let recap = playbook(&lab, &example.path("playbook"))?;
+    let recap = playbook(&lab, &collection, &example.path("playbook"))?;
     assert_eq!(recap.matches("changed=0").count(), 2, "{recap}");
 
     // Grown while it holds data.
@@ -147,8 +151,8 @@ fn drift_is_shown_and_repaired(lab: &Lab, example: &Workspace<'_>) -> Result<()>
 #[test]
 fn what_the_playbook_made_terraform_takes_over_and_data_outlive_a_destroy_that_retains() -> Result<()> {
     let lab = Lab::up(2)?;
-    let example = Workspace::example(&lab, "two-hosts")?;
-    let recap = playbook(&lab, &example.path("playbook"))?;
+    let (example, collection) = (Workspace::example(&lab, "two-hosts")?, Collection::install()?);
+    let recap = playbook(&lab, &collection, &example.path("playbook"))?;
     ensure!(recap.contains("failed=0"), "{recap}");
     let sum = write_file(&lab, 2)?;
     let before = lab.sh(1, "drbdadm get-gi r0")?;
@@ -180,7 +184,7 @@ fn what_the_playbook_made_terraform_takes_over_and_data_outlive_a_destroy_that_r
         );
     }
     // Declared again, the data are there again.
-    let recap = playbook(&lab, &example.path("playbook"))?;
+    let recap = playbook(&lab, &collection, &example.path("playbook"))?;
     ensure!(recap.contains("failed=0"), "{recap}");
     for host in BOTH {
         lab.eventually(host, Duration::from_secs(30), "drbdadm dstate r0 | grep -q '^UpToDate/UpToDate'")?;

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use support::made;
 use support::{Cloud, Lab, Output};
@@ -173,9 +173,4 @@ impl<'a> Workspace<'a> {
 pub fn one_line(text: &str) -> String {
     let plain = text.replace(['│', '╷', '╵'], " ");
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A file of the checkout.
-pub fn checkout(path: &str) -> PathBuf {
-    Path::new(made::checkout()).join(path)
 }

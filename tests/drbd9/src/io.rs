@@ -10,9 +10,14 @@ use crate::wire::Message;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::time::Duration;
+use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a peer may take to answer a read.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Locked<'a> = MutexGuard<'a, Kernel>;
 
 /// Reads bytes of a file.
 pub(crate) fn read_exact(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
@@ -203,14 +208,19 @@ pub(crate) fn read(shared: &Shared, name: &str, number: u16, offset: u64, len: u
     let Some(link) = link else { return Err(io::Error::other("no UpToDate data")) };
     kernel.reads.insert(id, None);
     link.send(Message::Read { volume: number, id, offset, len });
-    for _ in 0..100 {
-        if let Some(Some(data)) = kernel.reads.get(&id).cloned() {
-            kernel.reads.remove(&id);
-            let whole = data.len() as u64 == len;
-            return if whole { Ok(data) } else { Err(io::Error::other("the peer cannot read it")) };
-        }
+    match answer(shared, kernel, id).1 {
+        Some(data) if data.len() as u64 == len => Ok(data),
+        Some(_) => Err(io::Error::other("the peer cannot read it")),
+        None => Err(io::Error::other("the peer does not answer")),
+    }
+}
+
+/// What a peer sends for a read it was asked for; `None` when it does not answer in time.
+pub(crate) fn answer<'a>(shared: &'a Shared, mut kernel: Locked<'a>, id: u64) -> (Locked<'a>, Option<Vec<u8>>) {
+    let end = Instant::now() + PATIENCE;
+    while kernel.reads.get(&id).is_some_and(Option::is_none) && Instant::now() < end {
         kernel = shared.wait(kernel, PAUSE);
     }
-    kernel.reads.remove(&id);
-    Err(io::Error::other("the peer does not answer"))
+    let data = kernel.reads.remove(&id).flatten();
+    (kernel, data)
 }

@@ -12,7 +12,6 @@ use std::thread;
 use std::time::Duration;
 
 const PIECE: u64 = 64 * BLOCK;
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Starts what was asked for, for ever.
 pub(crate) fn run_all(shared: &Arc<Shared>) {
@@ -35,16 +34,9 @@ fn run(shared: &Shared, name: &str, peer: u8, number: u16) {
         let len = PIECE.min(size - offset);
         let Some(id) = ask(&mut kernel, name, peer, number, offset, len) else { break };
         let Some(mine) = crate::io::fetch(&mut kernel, name, number, offset, len) else { break };
-        for _ in 0..100 {
-            if kernel.reads.get(&id).is_none_or(Option::is_some) {
-                break;
-            }
-            kernel = shared.wait(kernel, PAUSE);
-        }
-        let Some(theirs) = kernel.reads.remove(&id).flatten().filter(|theirs| theirs.len() == mine.len())
-        else {
-            break;
-        };
+        let (locked, theirs) = crate::io::answer(shared, kernel, id);
+        kernel = locked;
+        let Some(theirs) = theirs.filter(|theirs| theirs.len() == mine.len()) else { break };
         compare(&mut kernel, name, peer, number, offset, &mine, &theirs);
         offset += len;
     }
