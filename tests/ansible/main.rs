@@ -8,6 +8,7 @@
 
 mod collection;
 mod faults;
+mod packages;
 mod play;
 mod role;
 mod spy;

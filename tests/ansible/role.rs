@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The role `install`: what it finds, what it changes, and what it leaves alone.
 //!
-//! Not here: packages from a repository; a lab's hosts reach none.
+//! Not here: packages from a repository, and reboots (`packages.rs`).
 
 use serde_json::{Value, json};
 use support::{Lab, made};
