@@ -4,14 +4,20 @@
 
 use serde_json::{Value, json};
 use support::module::{
-    Reply, Snapshot, bring_up, call, call_both, evidence, install, pools, r0, thin, wait, with,
+    self, Reply, bring_up, call, call_both, evidence, install, pools, r0, thin, wait, with,
 };
 use support::{Lab, LabOptions};
 
 fn lab() -> (Lab, Value) {
-    let lab = Lab::start(&LabOptions { hosts: 2, disks: 1, disk_size: "192M".to_owned() }).unwrap();
+    lab_of("192M", "48MiB")
+}
+
+/// Disks of this size, and a volume of that one on them.
+fn lab_of(disk_size: &str, volume_size: &str) -> (Lab, Value) {
+    let lab = Lab::start(&LabOptions { hosts: 2, disks: 1, disk_size: disk_size.to_owned() }).unwrap();
     install(&lab, 2).unwrap();
     let mut declared = r0(&lab, &thin());
+    declared["volumes"]["0"]["size"] = json!(volume_size);
     declared["net"] = json!({ "verify_alg": "crc32c" });
     declared["disk"] = json!({ "c_plan_ahead": 0, "resync_rate": "100M" });
     pools(&lab).unwrap();
@@ -42,20 +48,14 @@ fn kernel_role(lab: &Lab, host: usize) -> String {
     lab.sh(host, "drbdadm role r0").unwrap().trim().split('/').next().unwrap().to_owned()
 }
 
-/// The plan of check mode, which must change nothing, and the run from the same start, which must do the same.
+/// Size of the file system on /srv/web.
+fn kib(lab: &Lab, host: usize) -> u64 {
+    lab.sh(host, "df -k --output=size /srv/web | tail -1").unwrap().trim().parse().unwrap()
+}
+
 #[track_caller]
 fn as_planned(lab: &Lab, host: usize, arguments: &Value) -> Reply {
-    let before = Snapshot::of(lab, host).unwrap();
-    let check = json!({ "_ansible_check_mode": true, "_ansible_diff": true });
-    let planned = run(lab, host, &with(arguments, &check)).ok();
-    let changes = before.changes(&Snapshot::of(lab, host).unwrap());
-    assert!(changes.is_empty(), "check mode changed h{host}: {changes:#?}");
-    let done = run(lab, host, arguments).ok();
-    assert_eq!(planned.planned(), done.planned());
-    assert_eq!(planned.changed(), done.changed());
-    let again = run(lab, host, arguments).ok();
-    assert!(!again.changed() && again.steps().is_empty(), "{:#}", again.0);
-    done
+    module::as_planned(lab, host, "drbd_role", arguments).unwrap()
 }
 
 #[test]
@@ -107,18 +107,11 @@ fn a_service_moves_with_its_data_and_its_file_system_grows() {
     assert_eq!(lab.sh(2, "sha256sum </srv/web/page").unwrap(), sum);
 
     // Grown below it, then itself, mounted.
-    let kib =
-        |host| lab.sh(host, "df -k --output=size /srv/web | tail -1").unwrap().trim().parse::<u64>().unwrap();
-    let small = kib(2);
+    let small = kib(&lab, 2);
     declared["volumes"]["0"]["size"] = json!("96MiB");
-    for reply in call_both(&lab, "drbd_resource", &declared).unwrap() {
-        reply.ok();
-    }
-    let grown = with(&declared, &json!({ "evidence": evidence(&lab).unwrap() }));
-    assert_eq!(call(&lab, 2, "drbd_resource", &grown).unwrap().ok().steps(), ["resize done"]);
-    wait(&lab, "all_up_to_date").unwrap();
+    grow(&lab, &declared, 2);
     assert_eq!(as_planned(&lab, 2, &here).steps(), ["grow_filesystem done"]);
-    assert!(kib(2) > small + 40_000, "{small} KiB, {} KiB", kib(2));
+    assert!(kib(&lab, 2) > small + 40_000, "{small} KiB, {} KiB", kib(&lab, 2));
     assert_eq!(lab.sh(2, "sha256sum </srv/web/page").unwrap(), sum);
 
     // Back where it was: the larger file system is the same one.
@@ -126,6 +119,46 @@ fn a_service_moves_with_its_data_and_its_file_system_grows() {
     assert_eq!(as_planned(&lab, 1, &here).steps(), ["promote done", "mount done"]);
     assert_eq!(lab.sh(1, "sha256sum </srv/web/page").unwrap(), sum);
     lab.sh(1, "umount /srv/web && fsck.ext4 -fn /dev/drbd1000 && drbdadm secondary r0").unwrap();
+}
+
+/// DRBD takes the size to which both volumes have grown, on the host that uses it.
+fn grow(lab: &Lab, declared: &Value, primary: usize) {
+    for reply in call_both(lab, "drbd_resource", declared).unwrap() {
+        reply.ok();
+    }
+    let grown = with(declared, &json!({ "evidence": evidence(lab).unwrap() }));
+    assert_eq!(call(lab, primary, "drbd_resource", &grown).unwrap().ok().steps(), ["resize done"]);
+    wait(lab, "all_up_to_date").unwrap();
+}
+
+/// mkfs.xfs makes nothing smaller than 300 MB.
+#[test]
+fn xfs_is_made_moved_and_grown() {
+    let (lab, mut declared) = lab_of("640M", "320MiB");
+    let mount = json!([{ "path": "/srv/web", "fstype": "xfs", "options": ["noatime"], "make_filesystem": true, "grow_filesystem": true }]);
+    let (here, away) = (role("primary", &mount), role("secondary", &json!([{ "path": "/srv/web" }])));
+    let done = as_planned(&lab, 1, &here);
+    assert_eq!(done.steps(), ["promote done", "make_filesystem done", "make_mount_point done", "mount done"]);
+    let found = mounted(&lab, 1).unwrap();
+    assert!(found.starts_with("/dev/drbd1000 xfs ") && found.contains("noatime"), "{found}");
+    let sum = lab.sh(1, "head -c 8388608 /dev/urandom >/srv/web/page && sha256sum </srv/web/page").unwrap();
+    assert_eq!(as_planned(&lab, 1, &away).steps(), ["unmount done", "demote done"]);
+
+    // It is no ext4, and is not made into one.
+    let refused = run(&lab, 2, &role("primary", &web())).refused("foreign_data");
+    assert!(refused.msg().contains("holds xfs, ext4 is asked for"), "{}", refused.msg());
+    let done = as_planned(&lab, 2, &here);
+    assert_eq!(done.steps(), ["promote done", "make_mount_point done", "mount done"]);
+    assert_eq!(lab.sh(2, "sha256sum </srv/web/page").unwrap(), sum);
+
+    let small = kib(&lab, 2);
+    declared["volumes"]["0"]["size"] = json!("400MiB");
+    grow(&lab, &declared, 2);
+    assert_eq!(as_planned(&lab, 2, &here).steps(), ["grow_filesystem done"]);
+    assert!(kib(&lab, 2) > small + 70_000, "{small} KiB, {} KiB", kib(&lab, 2));
+    assert_eq!(lab.sh(2, "sha256sum </srv/web/page").unwrap(), sum);
+    assert_eq!(run(&lab, 2, &away).ok().steps(), ["unmount done", "demote done"]);
+    lab.sh(1, "drbdadm primary r0 && xfs_repair -n /dev/drbd1000 && drbdadm secondary r0").unwrap();
 }
 
 #[test]

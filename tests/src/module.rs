@@ -148,6 +148,29 @@ pub fn call(lab: &Lab, host: usize, module: &str, arguments: &Value) -> Result<R
     Reply::from_output(&output).with_context(|| format!("{module} on h{host}"))
 }
 
+/// Check mode, which must change nothing on the host; then the run from the same start, which must do what was foretold;
+/// then a second one, which must find nothing to do. The reply of the run.
+///
+/// # Errors
+/// When the contract is broken, or a host cannot be looked at.
+///
+/// # Panics
+/// When any of it is not so.
+#[track_caller]
+pub fn as_planned(lab: &Lab, host: usize, module: &str, arguments: &Value) -> Result<Reply> {
+    let before = Snapshot::of(lab, host)?;
+    let check = json!({ "_ansible_check_mode": true, "_ansible_diff": true });
+    let planned = call(lab, host, module, &with(arguments, &check))?.ok();
+    let changes = before.changes(&Snapshot::of(lab, host)?);
+    assert!(changes.is_empty(), "check mode changed h{host}: {changes:#?}");
+    let done = call(lab, host, module, arguments)?.ok();
+    assert_eq!(planned.planned(), done.planned());
+    assert_eq!(planned.changed(), done.changed());
+    let again = call(lab, host, module, arguments)?.ok();
+    assert!(!again.changed() && again.steps().is_empty(), "{:#}", again.0);
+    Ok(done)
+}
+
 /// Run a module on hosts 1 and 2 at the same time.
 ///
 /// # Errors

@@ -46,7 +46,7 @@ fn one(
     wanted: Option<&MountArgs>,
 ) -> Result<Use, ObserveError> {
     let path = device_path(device);
-    let Some(block) = host.block_device(&path)? else { return Ok(Use::default()) };
+    let Some(block) = host.block_device(&path)? else { return without_device(host, seen, device, wanted) };
     let own = |mount: &&proc::Mount| {
         format!("{}:{}", mount.device.0, mount.device.1) == block.number || mount.source == path
     };
@@ -63,6 +63,22 @@ fn one(
         found.processes = host.users_of(&block)?;
     }
     if let Some(mount) = wanted.filter(|_| found.other.is_none()) {
+        data(host, &seen.observed, device, mount, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// No device of that number (yet), so that nobody can use it. What the data are can be seen all the same, as long as the host is
+/// Secondary.
+fn without_device(
+    host: &impl Host,
+    seen: &Seen,
+    device: &DeviceStatus,
+    wanted: Option<&MountArgs>,
+) -> Result<Use, ObserveError> {
+    let mut found = Use::default();
+    let primary = seen.observed.status.as_ref().is_some_and(|status| status.role == RoleName::Primary);
+    if let Some(mount) = wanted.filter(|_| !primary) {
         data(host, &seen.observed, device, mount, &mut found)?;
     }
     Ok(found)
@@ -91,7 +107,9 @@ fn data(
     // Of a kind that is refused anyway nothing more is asked.
     let kind = kind.filter(|kind| mount.grow_filesystem && mount.fstype.is_none_or(|wanted| wanted == *kind));
     if let Some(kind) = kind {
-        found.size = Some(filesystem::parse_size(kind, &host.run(&filesystem::size(kind, &readable.path))?)?);
+        let mounted_on = found.mounted_on.first().map(String::as_str);
+        let question = filesystem::size(kind, &readable.path, mounted_on);
+        found.size = Some(filesystem::parse_size(kind, &host.run(&question)?)?);
     }
     Ok(())
 }

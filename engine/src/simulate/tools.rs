@@ -14,7 +14,7 @@ use serde_json::json;
 pub(super) fn only_reads(cmd: &Cmd) -> bool {
     let words: Vec<&str> = cmd.args.iter().map(String::as_str).collect();
     match cmd.program {
-        "blkid" | "modinfo" | "dumpe2fs" | "xfs_db" | "blockdev" => true,
+        "blkid" | "modinfo" | "dumpe2fs" | "xfs_db" | "xfs_io" | "blockdev" => true,
         "lvm" => matches!(words.first(), Some(&"fullreport" | &"lvmconfig")),
         "drbdsetup" => matches!(words.first(), Some(&"events2" | &"show" | &"status")),
         "drbdmeta" => words.last() == Some(&"get-gi") || words.contains(&"get-gi"),
@@ -47,8 +47,8 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
             None => blkid(world, host, device),
         },
         (
-            "mkfs.ext4" | "mkfs.xfs" | "mount" | "umount" | "mkdir" | "dumpe2fs" | "xfs_db" | "resize2fs"
-            | "xfs_growfs" | "blockdev",
+            "mkfs.ext4" | "mkfs.xfs" | "mount" | "umount" | "mkdir" | "dumpe2fs" | "xfs_db" | "xfs_io"
+            | "resize2fs" | "xfs_growfs" | "blockdev",
             _,
         ) => filesystem::run(world, host, cmd),
         ("wipefs", ["--all", "--types", "drbd", device]) => {

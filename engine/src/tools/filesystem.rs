@@ -29,11 +29,15 @@ pub fn grow(kind: FsType, device: &str, mount_point: &str) -> Cmd {
     .within(LONG)
 }
 
-/// Asks for the size of the file system on a device, mounted or not. Reads only.
-pub fn size(kind: FsType, device: &str) -> Cmd {
-    match kind {
-        FsType::Ext4 => Cmd::new("dumpe2fs", ["-h", device]),
-        FsType::Xfs => Cmd::new("xfs_db", ["-r", "-c", "sb 0", "-c", "print dblocks blocksize", device]),
+/// Asks for the size of the file system on a device. Reads only. A mounted XFS is asked itself: after `xfs_growfs` the new
+/// size is in its log, and on the device only some time later.
+pub fn size(kind: FsType, device: &str, mounted_on: Option<&str>) -> Cmd {
+    match (kind, mounted_on) {
+        (FsType::Ext4, _) => Cmd::new("dumpe2fs", ["-h", device]),
+        (FsType::Xfs, Some(path)) => Cmd::new("xfs_io", ["-r", "-c", "statfs", path]),
+        (FsType::Xfs, None) => {
+            Cmd::new("xfs_db", ["-r", "-c", "sb 0", "-c", "print dblocks blocksize", device])
+        }
     }
 }
 
@@ -96,19 +100,20 @@ fn parse_ext4(output: &Output) -> Result<FsSize, ToolError> {
 const XFS_LAST_GROUP: u64 = 64;
 
 fn parse_xfs(output: &Output) -> Result<FsSize, ToolError> {
-    const TOOL: &str = "xfs_db";
+    const TOOL: &str = "xfs_db or xfs_io";
     if !output.ok() {
         return Err(ToolError::ended(TOOL, output, "exit 0"));
     }
-    let number = |key: &'static str| -> Result<u64, ToolError> {
-        let pairs = output.stdout.lines().filter_map(|line| line.split_once('='));
-        let text = pairs.into_iter().find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim());
-        let text = text.ok_or_else(|| ToolError::missing(TOOL, "print", key, &output.stdout))?;
-        text.parse().map_err(|_| ToolError::bad(TOOL, key, text, "a number", text))
+    // The words of the one, and of the other.
+    let number = |keys: [&'static str; 2]| -> Result<u64, ToolError> {
+        let mut pairs = output.stdout.lines().filter_map(|line| line.split_once('='));
+        let text = pairs.find(|(name, _)| keys.contains(&name.trim())).map(|(_, value)| value.trim());
+        let text = text.ok_or_else(|| ToolError::missing(TOOL, "print", keys[0], &output.stdout))?;
+        text.parse().map_err(|_| ToolError::bad(TOOL, keys[0], text, "a number", text))
     };
-    let block = number("blocksize")?;
+    let block = number(["blocksize", "geom.bsize"])?;
     Ok(FsSize {
-        bytes: number("dblocks")?.saturating_mul(block),
+        bytes: number(["dblocks", "geom.datablocks"])?.saturating_mul(block),
         slack_bytes: XFS_LAST_GROUP.saturating_mul(block),
     })
 }
@@ -133,6 +138,12 @@ mod tests {
         let xfs = parse_size(FsType::Xfs, &Output::of(0, "dblocks = 76800\nblocksize = 4096\n", "")).unwrap();
         assert_eq!(xfs.bytes, 300 << 20);
         assert!(xfs.can_grow_to(301 << 20) && !xfs.can_grow_to((300 << 20) + (64 << 10)));
+        // As xfs_io 6.1.0 prints it for 400 MiB, shortened.
+        let statfs = "fd.path = \"/mnt\"\nstatfs.f_bsize = 4096\nstatfs.f_blocks = 86016\ngeom.bsize = 4096\n\
+            geom.agblocks = 25600\ngeom.datablocks = 102400\ngeom.rtblocks = 0\n";
+        let mounted = parse_size(FsType::Xfs, &Output::of(0, statfs, "")).unwrap();
+        assert_eq!(mounted.bytes, 400 << 20);
+        assert_eq!(size(FsType::Xfs, "/dev/drbd1", Some("/srv")).to_string(), "xfs_io -r -c statfs /srv");
     }
 
     #[test]
