@@ -2,11 +2,13 @@
 //! Three hosts with DRBD 9 through the shipped `drbd-host`: the real drbdadm and drbdmeta over a simulated kernel side
 //! (`tests/drbd9`). Not here: what the simulation itself answers; that is held to the transcripts in its own package.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use support::Lab;
 use support::drbd9::{bring_up, call_all, lab, peers, r0};
-use support::module::{self, call, read_noise, with, write_noise};
+use support::module::{self, as_planned, call, read_noise, with, write_noise};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// One declaration from blank disks to replicated data: nothing is sent for the first synchronisation of thin volumes, a
 /// second run changes nothing, what one host writes the others read, and three replicas grow together.
@@ -131,4 +133,112 @@ fn the_real_drbdadm_answers_as_recorded() {
     assert_eq!(answer("drbdadm dstate r0"), "0\nConsistent\n", "section 19.2");
     let unclean = "1\nFound meta data is \"unclean\", please apply-al first\n";
     assert_eq!(answer("drbdadm dump-md r0"), unclean, "section 19.2");
+}
+
+/// `/srv/web` with ext4, made if there is none.
+fn web(role: &str) -> Value {
+    let mount =
+        json!({ "path": "/srv/web", "fstype": "ext4", "make_filesystem": true, "grow_filesystem": true });
+    json!({ "name": "r0", "role": role, "mounts": [mount] })
+}
+
+/// A service moves with its data over three hosts of which two are enough: the quorum stands in for the consent that a
+/// promotion would need while a peer is away, and a host without it is not promoted.
+#[test]
+fn a_mounted_file_system_moves_and_the_majority_decides() {
+    let lab = lab(3).unwrap();
+    let mut declared = r0(&lab, 3, &module::thin());
+    declared["options"] = json!({ "quorum": "majority", "on-no-quorum": "io-error" });
+    bring_up(&lab, 3, &declared).unwrap();
+    let (here, away) = (web("primary"), web("secondary"));
+    let role = |host: usize, wanted: &Value| call(&lab, host, "drbd_role", wanted).unwrap();
+
+    let done = as_planned(&lab, 1, "drbd_role", &here).unwrap();
+    assert_eq!(done.steps(), ["promote done", "make_filesystem done", "make_mount_point done", "mount done"]);
+    let sum = lab.sh(1, "head -c 8388608 /dev/urandom >/srv/web/page && sha256sum </srv/web/page").unwrap();
+    for host in [2, 3] {
+        let refused = role(host, &here).refused("in_use");
+        assert!(refused.msg().contains("Primary on h1"), "{}", refused.msg());
+    }
+    lab.sh(1, "cd /srv/web && exec sleep 600 >/dev/null 2>&1 & echo $! >/run/server; sleep 0.3").unwrap();
+    let refused = role(1, &away).refused("in_use");
+    assert!(refused.msg().contains("(sleep) works in /srv/web"), "{}", refused.msg());
+    lab.sh(1, "kill $(cat /run/server); sleep 0.3").unwrap();
+
+    // (The kernel writes to a mounted file system whenever it likes: no comparison of bytes here.)
+    let planned = role(1, &with(&away, &json!({ "_ansible_check_mode": true }))).ok();
+    lab.sh(1, "mountpoint -q /srv/web && drbdadm role r0 | grep -qx Primary").unwrap();
+    let done = role(1, &away).ok();
+    assert_eq!(
+        (planned.planned(), done.steps()),
+        (done.planned(), vec!["unmount done".into(), "demote done".into()])
+    );
+    let done = as_planned(&lab, 3, "drbd_role", &here).unwrap();
+    assert_eq!(done.steps(), ["promote done", "make_mount_point done", "mount done"]);
+    assert_eq!(lab.sh(3, "sha256sum </srv/web/page").unwrap(), sum);
+    assert_eq!(role(3, &away).ok().steps(), ["unmount done", "demote done"]);
+
+    // h1 is cut off from both. It has no quorum and is not promoted, with a consent or without; the other two go on.
+    for peer in [2, 3] {
+        lab.cut_pair(1, peer).unwrap();
+        lab.eventually(1, MINUTE, &format!("drbdadm cstate r0:h{peer} | grep -qx Connecting")).unwrap();
+        lab.eventually(peer, MINUTE, "drbdadm cstate r0:h1 | grep -qx Connecting").unwrap();
+    }
+    let refused = role(1, &here).refused("consent_needed");
+    let token = refused.token().unwrap();
+    let forced = role(1, &with(&here, &json!({ "consent": [token] })));
+    assert!(forced.failed() && !forced.changed(), "{:#}", forced.0);
+    assert_eq!(lab.sh(1, "drbdadm role r0").unwrap(), "Secondary\n");
+    assert_eq!(role(2, &here).ok().steps(), ["promote done", "make_mount_point done", "mount done"]);
+    assert_eq!(lab.sh(2, "sha256sum </srv/web/page").unwrap(), sum);
+    let sum =
+        lab.sh(2, "head -c 1048576 /dev/urandom >/srv/web/page && sync && sha256sum </srv/web/page").unwrap();
+    for peer in [2, 3] {
+        lab.heal_pair(1, peer).unwrap();
+    }
+    lab.eventually(2, MINUTE, "drbdadm dstate r0 | grep -qx UpToDate/UpToDate/UpToDate").unwrap();
+    assert_eq!(role(2, &away).ok().steps(), ["unmount done", "demote done"]);
+    assert_eq!(role(1, &here).ok().steps(), ["promote done", "mount done"]);
+    assert_eq!(lab.sh(1, "sha256sum </srv/web/page").unwrap(), sum);
+}
+
+/// Every pair with this host is compared; the peer that differs is named, and nothing is repaired. A diskless peer holds
+/// nothing to compare.
+#[test]
+fn a_comparison_names_the_peer_that_differs() {
+    let lab = lab(3).unwrap();
+    let mut declared = r0(&lab, 3, &module::thin());
+    declared["nodes"]["h3"]["storage"] = json!({ "diskless": {} });
+    bring_up(&lab, 3, &declared).unwrap();
+    let ask = json!({ "name": "r0", "timeout": 120 });
+    let refused = call(&lab, 1, "drbd_verify", &ask).unwrap().refused("missing");
+    assert!(refused.msg().contains("no verify-alg"), "{}", refused.msg());
+
+    declared["net"] = json!({ "verify_alg": "crc32c" });
+    for reply in call_all(&lab, 3, "drbd_resource", &declared).unwrap() {
+        reply.ok();
+    }
+    write_noise(&lab, 1).unwrap();
+    let same = call(&lab, 1, "drbd_verify", &ask).unwrap().ok();
+    assert!(!same.changed() && same.msg().contains("all replicas are the same"), "{}", same.msg());
+    assert_eq!(same.steps(), ["verify done"]);
+
+    // Two blocks rot on h2, below DRBD.
+    lab.sh(
+        2,
+        "dd if=/dev/zero of=/dev/vg0/r0_00000 bs=4096 seek=500 count=2 oflag=direct conv=notrunc status=none",
+    )
+    .unwrap();
+    let content = |host| lab.sh(host, "head -c 8388608 /dev/vg0/r0_00000 | sha256sum").unwrap();
+    let before = [content(1), content(2)];
+    assert_ne!(before[0], before[1]);
+    let differs = call(&lab, 1, "drbd_verify", &ask).unwrap().refused("out_of_sync");
+    assert!(differs.msg().contains("volume 0 differs from h2 in 8KiB"), "{}", differs.msg());
+    assert!(!differs.msg().contains("h3"), "{}", differs.msg());
+    assert_eq!([content(1), content(2)], before, "nothing is repaired");
+
+    lab.cut_pair(1, 2).unwrap();
+    lab.eventually(1, MINUTE, "drbdadm cstate r0:h2 | grep -qx Connecting").unwrap();
+    let refused = call(&lab, 1, "drbd_verify", &ask).unwrap().refused("missing");
+    assert!(refused.msg().contains("cannot be compared with h2"), "{}", refused.msg());
 }

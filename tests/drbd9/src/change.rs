@@ -335,10 +335,13 @@ pub(crate) fn verify(shared: &Shared, arguments: &Arguments) -> Outcome {
         let text = "Need a verify algorithm to start online verify";
         return refuse(name, Refusal::State(-14, text, Vec::new()));
     }
-    let idle = connection.volumes.get(&number).is_some_and(|s| s.replication == Replication::Established);
-    if connection.up().is_none() || !idle {
+    let up = connection.up().is_some();
+    let seen = connection.volumes.get_mut(&number).filter(|_| up);
+    let Some(seen) = seen.filter(|seen| seen.replication == Replication::Established) else {
         return refuse(name, Refusal::State(-15, "Need a connection to start verify or resync", Vec::new()));
-    }
+    };
+    // Before the command ends: whoever looks then must not take it for done.
+    seen.replication = Replication::VerifyS;
     kernel.to_verify.push((name.to_owned(), peer, number));
     Ok(Answer::done())
 }

@@ -163,7 +163,9 @@ fn send_all(kernel: &mut Kernel, name: &str, number: u16, offset: u64, data: &[u
         let Some(seen) = connection.volumes.get_mut(&number) else { continue };
         let has_disk = !matches!(seen.disk, DiskState::Diskless | DiskState::DUnknown);
         let Some(link) = link.filter(|_| has_disk) else {
-            seen.bitmap.set(offset, len, true);
+            // A client has no bitmap: there is nothing that it could lack.
+            let client = seen.client || seen.options.get("bitmap") == Some("no");
+            seen.bitmap.set(offset, len, !client);
             continue;
         };
         if seen.disk != DiskState::UpToDate && seen.replication != Replication::SyncSource {
@@ -216,7 +218,11 @@ pub(crate) fn read(shared: &Shared, name: &str, number: u16, offset: u64, len: u
 }
 
 /// What a peer sends for a read it was asked for; `None` when it does not answer in time.
-pub(crate) fn answer<'a>(shared: &'a Shared, mut kernel: Locked<'a>, id: u64) -> (Locked<'a>, Option<Vec<u8>>) {
+pub(crate) fn answer<'a>(
+    shared: &'a Shared,
+    mut kernel: Locked<'a>,
+    id: u64,
+) -> (Locked<'a>, Option<Vec<u8>>) {
     let end = Instant::now() + PATIENCE;
     while kernel.reads.get(&id).is_some_and(Option::is_none) && Instant::now() < end {
         kernel = shared.wait(kernel, PAUSE);

@@ -28,7 +28,6 @@ pub(crate) fn run_all(shared: &Arc<Shared>) {
 fn run(shared: &Shared, name: &str, peer: u8, number: u16) {
     let mut kernel = shared.lock();
     let size = kernel.volume(name, number).map_or(0, |volume| volume.size_kib * 1024);
-    mark(&mut kernel, name, peer, number, Replication::Established, Replication::VerifyS);
     let mut offset = 0;
     while offset < size {
         let len = PIECE.min(size - offset);
@@ -40,15 +39,15 @@ fn run(shared: &Shared, name: &str, peer: u8, number: u16) {
         compare(&mut kernel, name, peer, number, offset, &mine, &theirs);
         offset += len;
     }
-    mark(&mut kernel, name, peer, number, Replication::VerifyS, Replication::Established);
+    ended(&mut kernel, name, peer, number);
 }
 
-/// From one state to the next, unless something else goes on meanwhile.
-fn mark(kernel: &mut Kernel, name: &str, peer: u8, number: u16, from: Replication, to: Replication) {
+/// It was marked as running by the command. Nothing to do where something else goes on meanwhile.
+fn ended(kernel: &mut Kernel, name: &str, peer: u8, number: u16) {
     let connection = kernel.resources.get_mut(name).and_then(|resource| resource.connections.get_mut(&peer));
     let seen = connection.and_then(|connection| connection.volumes.get_mut(&number));
-    if let Some(seen) = seen.filter(|seen| seen.replication == from) {
-        seen.replication = to;
+    if let Some(seen) = seen.filter(|seen| seen.replication == Replication::VerifyS) {
+        seen.replication = Replication::Established;
     }
 }
 
