@@ -4,6 +4,7 @@
 //!
 //! The hosts run DRBD 8.4, which knows two hosts; for them the third zone and the quorum are taken out. All three zones are
 //! made on hosts whose DRBD 9 kernel side is simulated.
+//! Each test takes another version of ansible-core, the oldest, the newest and one between, so that the roles meet all three.
 //! Not here: the example `two-hosts`, which needs no role (`tests/ansible`).
 
 use std::collections::BTreeMap;
@@ -33,8 +34,9 @@ struct Said {
 }
 
 impl<'a> Example<'a> {
-    fn copy(lab: &'a Lab, name: &str) -> Result<Self> {
-        let collection = Collection::install()?;
+    /// For one installation of Ansible, as [`made::ansible_of`] names it.
+    fn copy(lab: &'a Lab, name: &str, installation: &'static str) -> Result<Self> {
+        let collection = Collection::install_with(installation)?;
         let dir = collection.path(name);
         let from = made::checkout().join("examples-ansible").join(name);
         run(Command::new("cp").arg("-R").arg(from).arg(&dir))?.ok()?;
@@ -119,7 +121,7 @@ fn file_of(lab: &Lab, host: usize) -> Result<String> {
 #[test]
 fn three_zones_are_made_changed_grown_upgraded_and_repaired() -> Result<()> {
     let lab = Lab::start(&LabOptions { hosts: 2, disks: 1, disk_size: "320M".to_owned() })?;
-    let example = Example::copy(&lab, "three-zones")?;
+    let example = Example::copy(&lab, "three-zones", "ansible")?;
     let inventory = fs::read_to_string(example.dir.join("inventory.yml"))?;
     let two: String =
         inventory.lines().filter(|line| !line.contains("h3:")).map(|line| format!("{line}\n")).collect();
@@ -147,7 +149,7 @@ fn three_zones_are_made_changed_grown_upgraded_and_repaired() -> Result<()> {
 fn three_zones_are_made_on_three_hosts_with_drbd_9() -> Result<()> {
     let lab = Lab::up(3)?;
     lab.simulate_drbd9(3)?;
-    let example = Example::copy(&lab, "three-zones")?;
+    let example = Example::copy(&lab, "three-zones", "ansible-2.17")?;
     let said = example.twice(&["site.yml"])?;
     assert_eq!(said.recap.len(), 3, "{}", said.text);
     for host in 1..=3 {
@@ -155,6 +157,73 @@ fn three_zones_are_made_on_three_hosts_with_drbd_9() -> Result<()> {
         assert_eq!(status.matches("UpToDate").count(), 3, "h{host}: {status}");
         ensure!(lab.sh(host, "drbdsetup show r0")?.contains("majority"), "h{host} has no quorum");
     }
+    a_host_that_is_lost_in_its_turn_stops_the_rest(&lab, &example)?;
+    two_nodes_with_one_number_are_refused(&lab, &example)
+}
+
+/// drbdadm of h1 stops in the middle of the change until it is told to go on.
+const SLOW_ADJUST: &str = r#"#!/bin/sh
+[ "$1" != adjust ] || { rm /usr/local/sbin/drbdadm; touch /run/turn; until [ -e /run/go ]; do sleep 0.2; done; }
+exec /usr/sbin/drbdadm "$@"
+"#;
+
+/// The host whose turn it is cannot be reached any more: the others are not touched. The next run goes on where that one ended.
+fn a_host_that_is_lost_in_its_turn_stops_the_rest(lab: &Lab, example: &Example<'_>) -> Result<()> {
+    let minute = Duration::from_secs(60);
+    example.replace(
+        "group_vars/drbd.yml",
+        "net: { protocol: C }",
+        "net: { protocol: C, max-buffers: 4000 }",
+    )?;
+    let before = [file_of(lab, 2)?, file_of(lab, 3)?];
+    lab.write(1, "/usr/local/sbin/drbdadm", SLOW_ADJUST.as_bytes())?;
+    lab.sh(1, "chmod 755 /usr/local/sbin/drbdadm")?;
+    let mut play = example.ansible("ansible-playbook", &["replivol.drbd.cluster"])?;
+    // A connection that is silent for so long is given up.
+    play.env(
+        "ANSIBLE_SSH_ARGS",
+        "-o ControlMaster=auto -o ControlPersist=5s -o ServerAliveInterval=2 -o ServerAliveCountMax=4",
+    )
+    .env("ANSIBLE_SSH_CONTROL_PATH_DIR", example.collection.path("d"))
+    .env("ANSIBLE_TIMEOUT", "5");
+    let lost = std::thread::scope(|scope| {
+        let cut = scope.spawn(|| {
+            lab.eventually(1, 2 * minute, "test -e /run/turn")?;
+            lab.cut(1)
+        });
+        let said = run(&mut play);
+        cut.join().map_err(|_| anyhow::anyhow!("the cutting panicked"))??;
+        said
+    })?;
+    lab.heal(1)?;
+    let lost = Said::of(&lost);
+    ensure!(!lost.good && lost.recap["h1"][2] == 1, "{}", lost.text);
+    ensure!(lost.recap["h2"][0] == 0 && lost.recap["h3"] == [0, 0, 0], "{}", lost.text);
+    assert_eq!([file_of(lab, 2)?, file_of(lab, 3)?], before);
+    ensure!(!lab.sh(2, "drbdsetup show r0")?.contains("4000"));
+
+    lab.sh(1, "touch /run/go")?;
+    let good = "drbdadm dstate r0 | grep -qx UpToDate/UpToDate/UpToDate";
+    (1..=3).try_for_each(|host| lab.eventually(host, minute, good).map(drop))?;
+    let next = example.twice(&["replivol.drbd.cluster"])?;
+    assert_eq!([next.recap["h2"][0], next.recap["h3"][0]], [1, 1], "{}", next.text);
+    (1..=3).try_for_each(|host| {
+        ensure!(lab.sh(host, "drbdsetup show r0")?.contains("4000"), "h{host}");
+        Ok(())
+    })
+}
+
+/// Two nodes with one number are refused, with both names, before anything is done.
+fn two_nodes_with_one_number_are_refused(lab: &Lab, example: &Example<'_>) -> Result<()> {
+    let before = file_of(lab, 1)?;
+    example.replace("inventory.yml", "node_id: 2", "node_id: 1")?;
+    let twice = example.play(&["replivol.drbd.cluster"])?;
+    ensure!(!twice.good && twice.recap.values().all(|[changed, ..]| *changed == 0), "{}", twice.text);
+    ensure!(twice.text.contains("has too"), "{}", twice.text);
+    assert_eq!(file_of(lab, 1)?, before);
+    example.replace("inventory.yml", "node_id: 1, address: 10.99.0.13", "node_id: 2, address: 10.99.0.13")?;
+    let again = example.play(&["replivol.drbd.cluster"])?.good()?;
+    ensure!(again.recap.values().all(|[changed, ..]| *changed == 0), "{}", again.text);
     Ok(())
 }
 
@@ -328,7 +397,7 @@ esac
 #[test]
 fn a_web_service_moves_between_two_sites_with_its_data() -> Result<()> {
     let lab = Lab::start(&LabOptions { hosts: 2, disks: 2, disk_size: "192M".to_owned() })?;
-    let example = Example::copy(&lab, "hybrid")?;
+    let example = Example::copy(&lab, "hybrid", "ansible-2.14")?;
     for (host, _) in BOTH {
         lab.write(host, "/etc/init.d/web", SERVICE.as_bytes())?;
         lab.sh(host, "chmod 755 /etc/init.d/web")?;

@@ -17,6 +17,8 @@ use crate::{made, process};
 #[derive(Debug)]
 pub struct Collection {
     home: TempDir,
+    /// Which installation of Ansible.
+    installation: &'static str,
 }
 
 impl Collection {
@@ -25,12 +27,20 @@ impl Collection {
     /// # Errors
     /// When there is no tarball, or `ansible-galaxy` does not take it.
     pub fn install() -> Result<Self> {
+        Self::install_with("ansible")
+    }
+
+    /// Installs it with one of the installations of Ansible that [`made::ansible_of`] knows.
+    ///
+    /// # Errors
+    /// As [`Collection::install`].
+    pub fn install_with(installation: &'static str) -> Result<Self> {
         // Short: a socket's path has room for about a hundred characters.
         let home = tempfile::Builder::new().prefix("col").tempdir()?;
         // Nothing of this machine's own Ansible configuration.
         fs::write(home.path().join("ansible.cfg"), "")?;
-        let collection = Self { home };
-        let mut galaxy = Command::new(made::ansible("ansible-galaxy")?);
+        let collection = Self { home, installation };
+        let mut galaxy = Command::new(made::ansible_of(installation, "ansible-galaxy")?);
         galaxy
             .args(["collection", "install", "--offline", "--collections-path"])
             .arg(collection.path("collections"));
@@ -55,7 +65,7 @@ impl Collection {
     /// # Errors
     /// When `make setup` has not installed Ansible.
     pub fn ansible(&self, lab: &Lab, program: &str, directory: &Path, arguments: &[&str]) -> Result<Command> {
-        let mut ansible = Command::new(made::ansible(program)?);
+        let mut ansible = Command::new(made::ansible_of(self.installation, program)?);
         ansible
             .args(arguments)
             .current_dir(directory)
