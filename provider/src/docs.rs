@@ -79,7 +79,23 @@ pub fn pages() -> Vec<Page> {
 const NODE_IMPORT: &str = "The id is the node's name and the host to log in to, as `<name>@<ssh host>`:\n\n\
     ```shell\nterraform import 'drbd_node.a' 'h1@10.0.0.11'\n```\n\n\
     The provider's `ssh` settings are used. Storage pools are taken from the configuration by the next apply; a volume group \
-    that exists already is never removed with an imported node.\n";
+    that exists already is never removed with an imported node.\n\n\
+    A running EC2 instance is imported by its id:\n\n\
+    ```shell\n# Made by this provider: its tags tell the node's name and its data disks.\n\
+    terraform import 'drbd_node.a' 'i-0123456789abcdef0'\n\
+    # Made by somebody else: the node's name, and each data disk that shall be the node's, as <pool>/<disk>=<volume id>.\n\
+    terraform import 'drbd_node.a' 'drbd-a@i-0123456789abcdef0,data/d0=vol-0123456789abcdef0'\n```\n\n\
+    Without `<name>@`, the node is called as its tag `replivol:node` says, else as its tag `Name`. With `/public` after the \
+    instance id, Terraform logs in to the public address. The host is asked which volume group lies on the disks; all disks of a \
+    volume group must be named. The host keys are those on the instance's console; where it shows none, a `known_hosts` file must \
+    vouch.\n\n\
+    The import writes the node's tags (`replivol:…`, and `Name` where there is none) to the instance and to the named disks, and \
+    changes nothing else; an `import` block does so when it is planned. Volumes that are neither named nor tagged stay as they are. \
+    An instance or a disk with the tags of another node is refused.\n\n\
+    The plan after the import is empty when the configuration says what there is: `image_id`, `instance_type`, `subnet_id` and \
+    not `availability_zone`, `security_group_ids`, `key_name`, `iam_instance_profile`, `tags`, and the pools with their sizes, \
+    without `kms_key_id`. A disk that carried no tags of the node comes in with `on_destroy = \"retain_disk\"`. What only a \
+    configuration knows, such as `labels`, shows as a change; applying it changes nothing in EC2 or on the host.\n";
 
 const VOLUME_IMPORT: &str = "The id is the volume's name and all of its hosts, as `<name>@<ssh host>[,<ssh host>...]`:\n\n\
     ```shell\nterraform import 'drbd_replicated_volume.r0' 'r0@10.0.0.11,10.0.0.12'\n```\n\n\

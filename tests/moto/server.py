@@ -315,6 +315,11 @@ class Control:
             self.cloud.hypervisor.forget(one)
         one.terminate()
 
+    def untag(self, object, prefix):
+        """Behind everybody's back."""
+        keys = backend().tags.get(object, {})
+        backend().delete_tags([object], {key: None for key in list(keys) if key.startswith(prefix)})
+
     def there(self):
         """Instances that are not gone and volumes that are no root disks."""
         alive = [i for i in instances() if state(i) != "terminated"]

@@ -8,5 +8,6 @@ mod drbd9;
 mod ec2;
 mod example;
 mod faults;
+mod import;
 mod inventory;
 mod workspace;

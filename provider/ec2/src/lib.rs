@@ -27,6 +27,7 @@
 //! Deliberately not here: Terraform, SSH, DRBD; anything inside the guest. This is the only package that names the AWS SDK,
 //! because compiling that takes minutes and gigabytes.
 
+mod adopt;
 mod client;
 mod console;
 mod error;
@@ -42,6 +43,7 @@ mod tags;
 mod volume;
 mod words;
 
+pub use adopt::Claim;
 pub use client::Ec2;
 pub use console::{HostKey, host_keys};
 pub use error::{Ec2Error, Kind};

@@ -22,6 +22,8 @@ pub(crate) const RETAINED: &str = "replivol:retained";
 /// The tag of an instance whose making was brought to its end. A run that was cut leaves one without it, which the next
 /// run takes over.
 pub(crate) const FINISHED: &str = "replivol:finished";
+/// Keys with this prefix are ours.
+const OURS: &str = "replivol:";
 /// Keys with this prefix belong to AWS.
 const AWS: &str = "aws:";
 
@@ -56,6 +58,13 @@ impl Role {
             Self::Disk { pool, disk } => format!("{pool}/{disk}"),
         }
     }
+
+    /// A data disk by its text, `<pool>/<disk>`.
+    pub fn disk(text: &str) -> Option<Self> {
+        let (pool, disk) =
+            text.split_once('/').filter(|(pool, disk)| !pool.is_empty() && !disk.is_empty())?;
+        Some(Self::Disk { pool: pool.to_owned(), disk: disk.to_owned() })
+    }
 }
 
 impl Owner {
@@ -69,6 +78,19 @@ impl Owner {
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
             .collect()
+    }
+
+    /// Whose an object with these tags is, as far as they tell.
+    pub fn of(tags: &Tags) -> Option<Self> {
+        let text = |key: &str| tags.get(key).cloned();
+        let (node, scope) = (text(NODE), text(SCOPE));
+        let some = node.is_some() || scope.is_some();
+        some.then(|| Self { scope: scope.unwrap_or_default(), node: node.unwrap_or_default() })
+    }
+
+    /// Which of this owner's data disks a volume with these tags is.
+    pub fn disk(&self, tags: &Tags) -> Option<Role> {
+        if self.owns(tags) { Role::disk(tags.get(ROLE)?) } else { None }
     }
 
     /// Whether an object with these tags is this owner's.
@@ -105,6 +127,11 @@ impl Owner {
 fn fnv(bytes: &[u8], seed: u64) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Whether a key is ours or AWS's, and not for users.
+pub(crate) fn is_reserved(key: &str) -> bool {
+    key.starts_with(OURS) || key.starts_with(AWS)
 }
 
 /// Merges the tags of users, later ones winning, under those of the owner, which always win except for `Name`.

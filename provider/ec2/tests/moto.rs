@@ -6,6 +6,8 @@
     reason = "a test ends at the first thing that is not as it should be"
 )]
 
+#[path = "moto/adopt.rs"]
+mod adopt;
 #[path = "moto/cloud.rs"]
 mod cloud;
 #[path = "moto/life.rs"]

@@ -6,6 +6,9 @@
 
 mod bring_up;
 mod gates;
+mod import;
+mod import_id;
+mod imported;
 mod model;
 mod plan;
 mod remove;
@@ -14,6 +17,8 @@ mod see;
 mod user_data;
 
 pub(crate) use bring_up::bring_up;
+pub(crate) use import::import;
+pub(crate) use import_id::names_instance;
 pub(crate) use model::devices;
 pub(crate) use plan::{complete, forbid_delete};
 pub(crate) use remove::remove;

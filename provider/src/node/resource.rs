@@ -166,6 +166,10 @@ impl NodeResource {
         }
     }
 
+    async fn import_instance(&self, id: &str) -> Result<Value, Diagnostic> {
+        ec2::import(&*self.shared.configured()?, id).await
+    }
+
     async fn try_delete(&self, req: &DeleteRequest, ctx: &Context) -> Result<DeleteResult, Diagnostics> {
         if ec2::is_instance(&req.prior) {
             // Its pools go with its disks.
@@ -271,7 +275,8 @@ impl Resource for NodeResource {
     }
 
     async fn import(&self, id: &str, _ctx: &Context) -> ImportResult {
-        import_state(id).map_err(Diagnostics::from).into()
+        let state = if ec2::names_instance(id) { self.import_instance(id).await } else { import_state(id) };
+        state.map_err(Diagnostics::from).into()
     }
 }
 
@@ -279,7 +284,8 @@ impl Resource for NodeResource {
 fn import_state(id: &str) -> Result<Value, Diagnostic> {
     let malformed = |why: String| {
         let detail = format!(
-            "{id:?} is no id of a drbd_node: {why}. Expected is <name>@<ssh host>, for example h1@10.0.0.11."
+            "{id:?} is no id of a drbd_node: {why}. Expected is <name>@<ssh host>, for example h1@10.0.0.11, or \
+             the id of an EC2 instance, for example i-0123456789abcdef0."
         );
         Diagnostic::error("Import id not understood", detail)
     };

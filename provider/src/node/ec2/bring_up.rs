@@ -300,7 +300,7 @@ impl Work<'_> {
 }
 
 /// The members of `ssh`, none of them set.
-const NOTHING: [(&str, Value); 7] = [
+pub(super) const NOTHING: [(&str, Value); 7] = [
     ("host", Value::Null),
     ("port", Value::Null),
     ("user", Value::Null),

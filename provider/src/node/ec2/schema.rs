@@ -111,6 +111,7 @@ fn machine() -> Vec<Attribute> {
         Attribute::string("key_name").optional().description("Key pair for the login. Used at the launch."),
         Attribute::string("iam_instance_profile")
             .optional()
+            .semantic_eq(same_profile)
             .description("Name or ARN of an instance profile. Used at the launch."),
         Attribute::single_nested("metadata_options", metadata)
             .optional()
@@ -212,6 +213,17 @@ fn same_size(a: &Value, b: &Value) -> bool {
     gib(a).is_some() && gib(a) == gib(b)
 }
 
+/// Name and ARN of one profile.
+fn same_profile(a: &Value, b: &Value) -> bool {
+    let is_arn_of = |arn: &str, name: &str| {
+        arn.split_once(":instance-profile/").is_some_and(|(_, path)| path.rsplit('/').next() == Some(name))
+    };
+    match (a.as_str(), b.as_str()) {
+        (Some(a), Some(b)) => a == b || is_arn_of(a, b) || is_arn_of(b, a),
+        _ => false,
+    }
+}
+
 fn size(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
     if let Some(text) = value.as_str()
         && gib(text).is_none()
@@ -248,6 +260,13 @@ mod tests {
             assert_eq!(gib(bad), None, "{bad}");
         }
         assert!(same_size(&"1TiB".into(), &"1024GiB".into()));
+    }
+
+    #[test]
+    fn a_profile_is_one_by_name_and_by_arn() {
+        let arn = "arn:aws:iam::123456789012:instance-profile/team/storage";
+        assert!(same_profile(&arn.into(), &"storage".into()) && same_profile(&"storage".into(), &arn.into()));
+        assert!(!same_profile(&arn.into(), &"age".into()) && !same_profile(&"a".into(), &"b".into()));
     }
 
     #[test]
