@@ -20,6 +20,7 @@ use crate::inventory::InventoryDataSource;
 use crate::node::NodeResource;
 use crate::replicated_volume::VolumeResource;
 use crate::resource_group::GroupResource;
+use crate::security_group::SecurityGroupResource;
 use crate::ssh_schema;
 use crate::ssh_settings::SshSettings;
 
@@ -198,6 +199,7 @@ impl Provider for Drbd {
             AnyResource::new(NodeResource::new(Arc::clone(&self.shared))),
             AnyResource::new(GroupResource),
             AnyResource::new(VolumeResource::new(Arc::clone(&self.shared))),
+            AnyResource::new(SecurityGroupResource::new(Arc::clone(&self.shared))),
         ]
     }
 

@@ -10,4 +10,5 @@ mod example;
 mod faults;
 mod import;
 mod inventory;
+mod security_group;
 mod workspace;

@@ -45,7 +45,7 @@ impl<'a> Workspace<'a> {
             .collect();
         let variables = [
             format!("subnets = {{ {} }}", subnets.join(", ")),
-            format!("security_group_ids = [{:?}]", cloud.group),
+            format!("vpc_id = {:?}\nssh_from = {{ security_group_ids = [{:?}] }}", cloud.vpc, cloud.group),
             format!("endpoint_url = {:?}", cloud.url()),
             format!("private_key_file = {:?}", lab.key()),
             format!("known_hosts_files = [{:?}]", lab.known_hosts()),

@@ -58,7 +58,7 @@ impl Ec2 {
         self.mark(&instance.id, missing(wanted, &instance.tags)).await
     }
 
-    async fn mark(&self, id: &str, tags: Tags) -> Result<(), Ec2Error> {
+    pub(crate) async fn mark(&self, id: &str, tags: Tags) -> Result<(), Ec2Error> {
         if tags.is_empty() {
             return Ok(());
         }

@@ -17,6 +17,8 @@ pub(crate) const NODE: &str = "replivol:node";
 pub(crate) const SCOPE: &str = "replivol:scope";
 /// The tag with what the object is to the node: `instance`, or `<pool>/<disk>`.
 pub(crate) const ROLE: &str = "replivol:role";
+/// The tag with the name of a security group.
+pub(crate) const GROUP: &str = "replivol:group";
 /// The tag of a disk that was kept when its node was destroyed.
 pub(crate) const RETAINED: &str = "replivol:retained";
 /// The tag of an instance whose making was brought to its end. A run that was cut leaves one without it, which the next
@@ -136,7 +138,11 @@ pub(crate) fn is_reserved(key: &str) -> bool {
 
 /// Merges the tags of users, later ones winning, under those of the owner, which always win except for `Name`.
 pub(crate) fn merged(owner: &Owner, role: &Role, of_users: &[&Tags]) -> Tags {
-    let own = owner.tags(role);
+    under(owner.tags(role), of_users)
+}
+
+/// The same with the tags of any object of ours.
+pub(crate) fn under(own: Tags, of_users: &[&Tags]) -> Tags {
     let reserved = |key: &str| (own.contains_key(key) && key != "Name") || key.starts_with(AWS);
     let mut all = own.clone();
     for (key, value) in of_users.iter().flat_map(|tags| tags.iter()) {

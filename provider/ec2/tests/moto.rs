@@ -10,6 +10,8 @@
 mod adopt;
 #[path = "moto/cloud.rs"]
 mod cloud;
+#[path = "moto/groups.rs"]
+mod groups;
 #[path = "moto/life.rs"]
 mod life;
 #[path = "moto/trouble.rs"]
