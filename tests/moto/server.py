@@ -356,6 +356,12 @@ class Control:
         vpc = vpc or backend().create_vpc("10.98.0.0/16").id
         return {"group": backend().create_security_group(name, "somebody's", vpc_id=vpc).id, "vpc": vpc}
 
+    def create_volume(self, zone, tags):
+        """Behind everybody's back."""
+        made = backend().create_volume(size=1, zone_name=zone)
+        made.add_tags(tags)
+        return made.id
+
     def untag(self, object, prefix):
         """Behind everybody's back."""
         keys = backend().tags.get(object, {})

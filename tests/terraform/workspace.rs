@@ -113,6 +113,11 @@ impl<'a> Workspace<'a> {
         self.dir.join(name)
     }
 
+    /// Adds to the environment of terraform.
+    pub fn set_env(&mut self, name: &'static str, value: &'static str) {
+        self.env.push((name, value));
+    }
+
     fn init(&self) -> Result<()> {
         self.run(&["init", "-input=false"])?.ok().map(drop)
     }

@@ -11,6 +11,7 @@ mod import_id;
 mod imported;
 mod model;
 mod plan;
+mod preflight;
 mod remove;
 pub(crate) mod schema;
 mod see;
@@ -21,6 +22,7 @@ pub(crate) use import::import;
 pub(crate) use import_id::names_instance;
 pub(crate) use model::devices;
 pub(crate) use plan::{complete, forbid_delete};
+pub(crate) use preflight::preflight;
 pub(crate) use remove::remove;
 pub(crate) use see::{Seen, see};
 

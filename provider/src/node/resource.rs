@@ -112,6 +112,12 @@ impl NodeResource {
                 }
                 ec2::Seen::Up(up, found) => (state, drift) = (up, found),
             }
+            // Its making ended before the first login: nobody knows yet how to ask the host.
+            if state.get("ssh").get("host").is_null() {
+                drift.insert(0, "unfinished: the instance was launched, and not logged in to".to_owned());
+                state.set("drift", Value::list(drift));
+                return Ok(Some(state));
+            }
         }
         let model = NodeModel::decode(&state, &Path::root())?;
         let host = self.host(&model)?;
@@ -255,7 +261,14 @@ impl Resource for NodeResource {
     }
 
     async fn plan(&self, req: PlanRequest, _ctx: &Context) -> PlanResult {
-        planned(&req)
+        let plan = planned(&req);
+        if req.action != PlanAction::Create || !ec2::is_instance(&req.proposed) {
+            return plan;
+        }
+        match self.shared.configured() {
+            Ok(configured) => plan.diagnostics(ec2::preflight(&configured, &req.proposed).await),
+            Err(_) => plan,
+        }
     }
 
     async fn create(&self, req: CreateRequest, ctx: &Context) -> ApplyResult {

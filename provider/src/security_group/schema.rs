@@ -22,9 +22,9 @@ pub(crate) fn schema() -> Schema {
     };
     let services = SERVICES.iter().map(|service| service.name).collect::<Vec<_>>();
     Schema::new().description(DESCRIPTION).attributes([
-        Attribute::string("id").computed().description("`sg-…`."),
+        Attribute::string("id").computed().description("Its id, `sg-…`."),
         text("name", "Its name, which is unique in the VPC.").validate(name),
-        text("vpc_id", "The VPC."),
+        text("vpc_id", "The VPC of the members, `vpc-…`."),
         service("ssh", "SSH from these sources. Unset: from nowhere by this group."),
         service("drbd", "Replication, over TCP. Unset: ports 7000 to 7999 among the members."),
         service("linstor_satellite", "LINSTOR's satellites, over TCP. Unset: closed. `{}`: ports 3366 to 3367 among the members."),
@@ -39,7 +39,7 @@ pub(crate) fn schema() -> Schema {
             "What becomes of rules that are not declared here: `keep` leaves them, and shows them, `remove` removes them at the next \
              apply. A rule that was declared here before is always removed.",
         ),
-        Attribute::of("tags", Type::map(Type::String)).optional().description("Tags."),
+        Attribute::of("tags", Type::map(Type::String)).optional().description("Tags of the group."),
         Attribute::of("undeclared_rules", Type::list(Type::String)).computed().description(
             "Rules in the group that are not declared here, as they were found.",
         ),

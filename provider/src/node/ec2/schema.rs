@@ -139,12 +139,12 @@ fn machine() -> Vec<Attribute> {
 
 fn root() -> Vec<Attribute> {
     vec![
-        Attribute::number("volume_size").optional().description("GiB."),
+        Attribute::number("volume_size").optional().description("Its size in GiB."),
         Attribute::string("volume_type").optional().description("For example `gp3`."),
         Attribute::number("iops").optional().description("I/O operations per second."),
         Attribute::number("throughput").optional().description("MiB per second."),
         Attribute::bool("encrypted").optional().description("Whether it is encrypted."),
-        Attribute::string("kms_key_id").optional().description("The key."),
+        Attribute::string("kms_key_id").optional().description("The key of its encryption."),
     ]
 }
 
@@ -176,12 +176,12 @@ pub(crate) fn ebs() -> Attribute {
 pub(crate) fn computed() -> [Attribute; 2] {
     let text = |name: &str, description: &str| Attribute::string(name).computed().description(description);
     let instance = vec![
-        text("id", "`i-…`."),
+        text("id", "Its id, `i-…`."),
         text("state", "Its state, for example `running`."),
-        text("availability_zone", "Its zone."),
+        text("availability_zone", "Its availability zone."),
         text("vpc_id", "Its network."),
         text("image_id", "The image it was launched from."),
-        text("instance_type", "Its type."),
+        text("instance_type", "Its instance type."),
         text("private_ip", "Address inside the network."),
         text("public_ip", "Address outside of it."),
     ];
