@@ -304,6 +304,10 @@ class Control:
         """kind: error (code, message, status), lost (done, no answer), cut (not done, no answer); action, skip, times."""
         self.cloud.faults.append(fault)
 
+    def states_take(self, seconds):
+        """How long an instance is pending, stopping or shutting down."""
+        self.cloud.delay = seconds
+
     def no_faults(self):
         self.cloud.faults.clear()
 
