@@ -13,7 +13,10 @@ pub(crate) const DESCRIPTION: &str = "A security group of AWS for DRBD hosts of 
              `ec2.security_group_ids`. Each service is open to the members, and to the further sources that it names; SSH is open \
              to its sources only. What goes out is not restricted.\n\n\
              The group is found again by its name and its tags when a run was cut. Rules that somebody else puts into it are shown \
-             in `undeclared_rules`; `undeclared = \"remove\"` removes them.";
+             in `undeclared_rules`; `undeclared = \"remove\"` removes them.\n\n\
+             AWS permissions that it needs: `ec2:DescribeSecurityGroups`, `ec2:DescribeNetworkInterfaces`, `ec2:CreateSecurityGroup`, \
+             `ec2:DeleteSecurityGroup`, `ec2:AuthorizeSecurityGroupIngress`, `ec2:RevokeSecurityGroupIngress`, `ec2:CreateTags` and \
+             `ec2:DeleteTags`.";
 
 /// The schema of the resource.
 pub(crate) fn schema() -> Schema {
