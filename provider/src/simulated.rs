@@ -176,9 +176,17 @@ impl HostLink for Link {
         Box::pin(async move { Ok(vec![format!("{} {SIMULATED_KEY}", self.host)]) })
     }
 
-    fn look<'a>(&'a self, _: &'a [&'a str], _: Duration) -> Later<'a, Result<ExecOutput, LinkError>> {
-        // No program but drbd-host is modelled.
-        Box::pin(async { Ok(ExecOutput { code: 127, stdout: Vec::new(), stderr: Vec::new() }) })
+    fn look<'a>(&'a self, argv: &'a [&'a str], _: Duration) -> Later<'a, Result<ExecOutput, LinkError>> {
+        // No program but drbd-host is modelled, and the search for a disk by its serial number, which always finds it.
+        let found = match argv {
+            [_, _, _, "find-disk", serial, ..] => {
+                Some(format!("/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{serial}\n"))
+            }
+            _ => None,
+        };
+        let code = if found.is_some() { 0 } else { 127 };
+        let stdout = found.unwrap_or_default().into_bytes();
+        Box::pin(async move { Ok(ExecOutput { code, stdout, stderr: Vec::new() }) })
     }
 }
 

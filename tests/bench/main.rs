@@ -8,6 +8,7 @@
 //! A new group is a file with a function that takes the table, and a line in [`GROUPS`].
 
 mod binary;
+mod ec2;
 mod host;
 mod measure;
 mod plan;
@@ -21,12 +22,13 @@ use table::Table;
 
 type Group = (&'static str, &'static str, fn(&mut Table) -> Result<()>);
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     ("binary", "the program itself: size, start, memory, a run with nothing to do", binary::run),
     ("host", "one new replicated volume: the module, and a hand-written script", host::run),
     ("playbook", "from blank disks: the example playbook, and shell tasks", playbook::run),
     ("provider", "the provider's process: until it answers, memory", provider::run),
     ("plan", "a thousand unchanged volumes on simulated hosts", plan::run),
+    ("ec2", "nodes that are launched: calls of the API, and how much they wait for each other", ec2::run),
     ("refresh", "a hundred unchanged volumes on two lab hosts", refresh::run),
 ];
 

@@ -20,6 +20,8 @@ pub struct Cloud<'a> {
     pub subnets: Vec<String>,
     /// A security group.
     pub group: String,
+    /// The network of all of them.
+    pub vpc: String,
 }
 
 impl Drop for Cloud<'_> {
@@ -58,13 +60,15 @@ impl<'a> Cloud<'a> {
         let stdout = server.stdout.as_mut().context("standard output")?;
         BufReader::new(stdout).read_line(&mut line)?;
         let port = line.trim().parse().with_context(|| format!("the server's port: {line:?}"))?;
-        let mut cloud = Self { lab, server, port, subnets: Vec::new(), group: String::new() };
+        let mut cloud =
+            Self { lab, server, port, subnets: Vec::new(), group: String::new(), vpc: String::new() };
         let net = lab.address(1).rsplit_once('.').context("an address")?.0.to_owned();
         let subnets =
             [[format!("{net}.0/28"), "us-west-2a".into()], [format!("{net}.16/28"), "us-west-2b".into()]];
         let made = cloud.ask(&json!({ "op": "network", "subnets": subnets }))?;
         cloud.subnets = serde_json::from_value(made["subnets"].clone())?;
         cloud.group = serde_json::from_value(made["group"].clone())?;
+        cloud.vpc = serde_json::from_value(made["vpc"].clone())?;
         Ok(cloud)
     }
 

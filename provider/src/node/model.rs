@@ -22,7 +22,7 @@ pub(crate) struct NodeModel {
     pub(crate) pools: BTreeMap<String, Pool>,
     /// None when it is not known.
     pub(crate) family: Option<Family>,
-    /// None when it is not known yet; only a plan sees that.
+    /// None when it is not known yet: in a plan, and for an instance whose making ended before its address was known.
     pub(crate) ssh: Option<SshSettings>,
     /// What may be destroyed. Always empty for a node inside a group.
     pub(crate) consent: Vec<String>,
@@ -95,7 +95,7 @@ impl<'v> Decode<'v> for NodeModel {
                 .collect::<Result<_, Diagnostic>>()?,
             family: family
                 .and_then(|text| [Family::V84, Family::V9].into_iter().find(|f| f.to_string() == text)),
-            ssh: if ssh.is_wholly_known() {
+            ssh: if ssh.is_wholly_known() && !ssh.is_null() {
                 Some(SshSettings::decode(ssh, &r.path_of("ssh"))?)
             } else {
                 None
