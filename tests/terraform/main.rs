@@ -9,4 +9,5 @@ mod ec2;
 mod example;
 mod faults;
 mod inventory;
+mod three_zones;
 mod workspace;

@@ -216,7 +216,11 @@ pub(crate) fn read(shared: &Shared, name: &str, number: u16, offset: u64, len: u
 }
 
 /// What a peer sends for a read it was asked for; `None` when it does not answer in time.
-pub(crate) fn answer<'a>(shared: &'a Shared, mut kernel: Locked<'a>, id: u64) -> (Locked<'a>, Option<Vec<u8>>) {
+pub(crate) fn answer<'a>(
+    shared: &'a Shared,
+    mut kernel: Locked<'a>,
+    id: u64,
+) -> (Locked<'a>, Option<Vec<u8>>) {
     let end = Instant::now() + PATIENCE;
     while kernel.reads.get(&id).is_some_and(Option::is_none) && Instant::now() < end {
         kernel = shared.wait(kernel, PAUSE);
