@@ -18,6 +18,7 @@ pub(crate) use model::devices;
 pub(crate) use plan::{complete, forbid_delete};
 pub(crate) use remove::remove;
 pub(crate) use see::{Seen, see};
+pub(crate) use user_data::unusable_pin;
 
 use drbd_ec2::Ec2Error;
 use tfplugin::{Diagnostic, Path, Value};
