@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build provider host host-aarch64 collection deb bench drbd9 test check demo audit clean-lab
+.PHONY: help setup build provider provider-dev host host-aarch64 collection deb bench drbd9 test check demo audit clean-lab
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replivol
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -25,6 +25,12 @@ build: provider host ## provider (release) and static drbd-host, in target/dist
 provider: ## the provider (release), in target/dist
 	cargo build --locked --release -p terraform-provider-drbd
 	@install -D -t $(REPLIVOL_DIST) $(TARGET)/release/terraform-provider-drbd
+
+# Tests and demo share one compilation of the AWS SDK, which takes minutes. All targets, because what is selected decides
+# the features of shared dependencies, and with other features the SDK would be compiled again.
+provider-dev: ## the provider with overflow checks, quicker to build, in target/dist
+	cargo build --locked --workspace --all-targets
+	@install -D -t $(REPLIVOL_DIST) $(TARGET)/debug/terraform-provider-drbd
 
 host: ## static drbd-host, in target/dist
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile host --target $(HOST_TARGET) -p drbd-host
@@ -58,19 +64,15 @@ check: setup ## formatting, clippy, shellcheck, licences
 	shellcheck --severity=warning --external-sources $$(grep -rlE '^(#!/bin/(ba)?sh|# shellcheck shell=)' .ci scripts tests/lab ansible-module/collection ansible-module/tests)
 	scripts/check-licences
 
-# The provider under test is the development build, with its overflow checks: the tests build it anyway. `make demo`
-# shows the release build at work.
-test: setup check collection deb drbd9 ## everything the project promises, on real hosts too
+test: setup check collection deb drbd9 provider-dev ## everything the project promises, on real hosts too
 	tests/lab/build >/dev/null
-	cargo nextest run --locked --workspace --no-run
-	@install -D -t $(REPLIVOL_DIST) $(TARGET)/debug/terraform-provider-drbd
 	cargo test --locked --workspace --doc --quiet
 	cargo nextest run --locked --workspace
 
-demo: setup build collection ## two real hosts, one replicated volume, both front doors (KEEP=1 leaves the hosts running)
+demo: setup provider-dev collection ## two real hosts, one replicated volume, both front doors (KEEP=1 leaves the hosts running)
 	@scripts/demo.sh
 
-bench: setup build collection ## what it costs beside doing it by hand, as ratios (BENCH="host playbook" for some)
+bench: setup provider collection ## what it costs beside doing it by hand, as ratios (BENCH="host playbook" for some)
 	tests/lab/build >/dev/null
 	cargo build --locked --release -p simulated-provider
 	@install -D $(TARGET)/release/simulated-provider $(REPLIVOL_DIST)/simulated/terraform-provider-drbd

@@ -91,7 +91,8 @@ impl Bench {
     }
 }
 
-fn name(turn: usize) -> String {
+/// The name of the resource of a turn.
+pub fn name(turn: usize) -> String {
     format!("b{turn}")
 }
 

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: MPL-2.0
 //! From blank disks to a replicated volume on two hosts, and then once more with nothing to do: the example playbook with
-//! the collection, beside shell tasks; with pipelining and without, on the lab's network and over a link of 20 ms. And
-//! single tasks beside `ansible.builtin.command: true`.
+//! the collection, beside shell tasks; with pipelining and without, on the lab's network and over a link of 20 ms. Beside
+//! the same shell tasks: the module alone, without Ansible. And single tasks beside `ansible.builtin.command: true`.
 //!
 //! The program is on the hosts before, as the packages are that the shell tasks use.
 
+use crate::host;
 use crate::measure::{in_turns, median, repeat, time};
 use crate::table::Table;
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
+use support::process::run_with_input;
 use support::{Lab, made};
 use tempfile::TempDir;
 
-/// Largest allowed ratio of the whole playbook, and of a single task.
+/// Largest allowed ratio of a playbook with nothing to do, and of the module alone; and of a single task.
 const TARGET: f64 = 1.0 / 3.0;
 const TASK_TARGET: f64 = 0.5;
 
@@ -24,8 +28,10 @@ const PROGRAM: &str = "/usr/local/sbin/drbd-host";
 
 pub fn run(table: &mut Table) -> Result<()> {
     let controller = Controller::new()?;
+    let usual = Way { pipelining: true, slow: false };
+    let shell_tasks = whole(&controller, usual, table)?;
+    alone(&controller, shell_tasks, table)?;
     for way in [
-        Way { pipelining: true, slow: false },
         Way { pipelining: false, slow: false },
         Way { pipelining: true, slow: true },
         Way { pipelining: false, slow: true },
@@ -33,7 +39,7 @@ pub fn run(table: &mut Table) -> Result<()> {
         whole(&controller, way, table)?;
     }
     let lab = controller.hosts()?;
-    controller.play(&lab, Way { pipelining: true, slow: false }, &controller.ours)?;
+    controller.play(&lab, usual, &controller.ours)?;
     for slow in [false, true] {
         single(&controller, &lab, Way { pipelining: true, slow }, table)?;
     }
@@ -56,8 +62,8 @@ impl Way {
     }
 }
 
-/// The whole playbook, both ways, each on hosts of its own.
-fn whole(controller: &Controller, way: Way, table: &mut Table) -> Result<()> {
+/// The whole playbook, both ways, each on hosts of its own. How long the first run of the shell tasks took, in seconds.
+fn whole(controller: &Controller, way: Way, table: &mut Table) -> Result<f64> {
     let shell = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/shell-tasks.yml");
     let mut times: [[Vec<Duration>; 2]; 2] = Default::default();
     for turn in 0..repeat(1) {
@@ -74,11 +80,39 @@ fn whole(controller: &Controller, way: Way, table: &mut Table) -> Result<()> {
         }
     }
     let [ours, shell] = times.map(|runs| runs.map(median));
-    for (which, run) in ["first run", "again"].iter().zip(0..) {
-        let what = format!("playbook, {which} ({}): collection / shell tasks", way.words());
-        table.ratio(&what, ours[run], shell[run], TARGET);
+    let what = |which: &str| format!("playbook, {which} ({}): collection / shell tasks", way.words());
+    table.beside(&what("first run"), ours[0], shell[0]);
+    table.ratio(&what("again"), ours[1], shell[1], TARGET);
+    Ok(shell[0])
+}
+
+/// One new volume on both hosts at once through the module, each over an SSH session of its own.
+fn alone(controller: &Controller, shell_tasks: f64, table: &mut Table) -> Result<()> {
+    let lab = controller.hosts()?;
+    let pool = json!({ "volume_group": "vg0", "thin_pool": "pool", "disks": ["/dev/ubdb"] });
+    on_both(&lab, "drbd_storage_pool", &pool)?;
+    let mut times = Vec::new();
+    for turn in 0..repeat(3) {
+        times.push(time(|| on_both(&lab, "drbd_resource", &host::declaration(turn)))?);
+        let disks = lab.sh(1, &format!("drbdadm dstate {}", host::name(turn)))?;
+        ensure!(disks.starts_with("Inconsistent/"), "{disks}");
     }
+    let what = "one new volume on both hosts: module alone / first run of the shell tasks (LAN, pipelining)";
+    table.ratio(what, median(times), shell_tasks, TARGET);
     Ok(())
+}
+
+fn on_both(lab: &Lab, module: &str, arguments: &Value) -> Result<()> {
+    let on = |name: &str| {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-F").arg(lab.ssh_config()).args([name, &format!("{PROGRAM} {module} -")]);
+        run_with_input(&mut ssh, arguments.to_string().as_bytes())?.ok().map(drop)
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(|| on("h2"));
+        on("h1")?;
+        other.join().map_err(|_| anyhow!("a thread panicked"))?
+    })
 }
 
 /// What one more task costs: the difference between a play with one and a play with six.
