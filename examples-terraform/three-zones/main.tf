@@ -21,6 +21,13 @@ provider "drbd" {
   }
 }
 
+# Replication among the nodes, and SSH from where Terraform or the bastion is.
+resource "drbd_security_group" "nodes" {
+  name   = "three-zones"
+  vpc_id = var.vpc_id
+  ssh    = var.ssh_from
+}
+
 resource "drbd_node" "this" {
   for_each = var.subnets
   name     = "drbd-${each.key}"
@@ -29,7 +36,7 @@ resource "drbd_node" "this" {
     instance_type      = var.instance_type
     subnet_id          = each.value
     key_name           = var.key_name
-    security_group_ids = var.security_group_ids
+    security_group_ids = [drbd_security_group.nodes.id]
     software           = var.software
   }
   labels = { zone = each.key }

@@ -4,9 +4,14 @@ variable "subnets" {
   type        = map(string)
 }
 
-variable "security_group_ids" {
-  description = "Groups that let in SSH from here or from the bastion, and TCP ports 7000 to 7999 from one another."
-  type        = list(string)
+variable "vpc_id" {
+  description = "The VPC of the subnets."
+  type        = string
+}
+
+variable "ssh_from" {
+  description = "Who may log in to the nodes: { security_group_ids = [\"sg-…\"] } of the bastion, { cidr_blocks = [\"203.0.113.0/24\"] }, or both."
+  type        = object({ cidr_blocks = optional(set(string)), security_group_ids = optional(set(string)) })
 }
 
 variable "key_name" {

@@ -6,7 +6,7 @@
 
 use tfplugin::{DataSource, Provider, Resource, Schema};
 
-use crate::{Drbd, drbd_host, inventory, node, provider, replicated_volume, resource_group};
+use crate::{Drbd, drbd_host, inventory, node, provider, replicated_volume, resource_group, security_group};
 
 /// The example of the index page is the one that the tests run on real hosts.
 const TWO_HOSTS: &str = include_str!("../../examples-terraform/two-hosts/main.tf");
@@ -14,6 +14,7 @@ const TWO_HOSTS: &str = include_str!("../../examples-terraform/two-hosts/main.tf
 const NODE: &str = include_str!("docs/node.tf");
 const RESOURCE_GROUP: &str = include_str!("docs/resource_group.tf");
 const REPLICATED_VOLUME: &str = include_str!("docs/replicated_volume.tf");
+const SECURITY_GROUP: &str = include_str!("docs/security_group.tf");
 const HOST: &str = include_str!("docs/host.tf");
 const INVENTORY: &str = include_str!("docs/inventory.tf");
 
@@ -34,6 +35,7 @@ pub fn pages() -> Vec<Page> {
     let shared = drbd.shared();
     let node = node::NodeResource::new(shared.clone());
     let volume = replicated_volume::VolumeResource::new(shared.clone());
+    let security_group = security_group::SecurityGroupResource::new(shared.clone());
     let host = drbd_host::HostDataSource::new(shared.clone());
     let inventory = inventory::InventoryDataSource::new(shared);
     vec![
@@ -60,6 +62,13 @@ pub fn pages() -> Vec<Page> {
             Some(VOLUME_IMPORT),
         ),
         page(
+            "resources/security_group.md",
+            "drbd_security_group Resource - drbd",
+            (&security_group.schema(), security_group::schema::DESCRIPTION),
+            SECURITY_GROUP,
+            Some(SECURITY_GROUP_IMPORT),
+        ),
+        page(
             "data-sources/host.md",
             "drbd_host Data Source - drbd",
             (&host.schema(), drbd_host::schema::DESCRIPTION),
@@ -79,7 +88,29 @@ pub fn pages() -> Vec<Page> {
 const NODE_IMPORT: &str = "The id is the node's name and the host to log in to, as `<name>@<ssh host>`:\n\n\
     ```shell\nterraform import 'drbd_node.a' 'h1@10.0.0.11'\n```\n\n\
     The provider's `ssh` settings are used. Storage pools are taken from the configuration by the next apply; a volume group \
-    that exists already is never removed with an imported node.\n";
+    that exists already is never removed with an imported node.\n\n\
+    A running EC2 instance is imported by its id:\n\n\
+    ```shell\n# Made by this provider: its tags tell the node's name and its data disks.\n\
+    terraform import 'drbd_node.a' 'i-0123456789abcdef0'\n\
+    # Made by somebody else: the node's name, and each data disk that shall be the node's, as <pool>/<disk>=<volume id>.\n\
+    terraform import 'drbd_node.a' 'drbd-a@i-0123456789abcdef0,data/d0=vol-0123456789abcdef0'\n```\n\n\
+    Without `<name>@`, the node is called as its tag `replivol:node` says, else as its tag `Name`. With `/public` after the \
+    instance id, Terraform logs in to the public address. The host is asked which volume group lies on the disks; all disks of a \
+    volume group must be named. The host keys are those on the instance's console; where it shows none, a `known_hosts` file must \
+    vouch.\n\n\
+    The import writes the node's tags (`replivol:…`, and `Name` where there is none) to the instance and to the named disks, and \
+    changes nothing else; an `import` block does so when it is planned. Volumes that are neither named nor tagged stay as they are. \
+    An instance or a disk with the tags of another node is refused.\n\n\
+    The plan after the import is empty when the configuration says what there is: `image_id`, `instance_type`, `subnet_id` and \
+    not `availability_zone`, `security_group_ids`, `key_name`, `iam_instance_profile`, `tags`, and the pools with their sizes, \
+    without `kms_key_id`. A disk that carried no tags of the node comes in with `on_destroy = \"retain_disk\"`. What only a \
+    configuration knows, such as `labels`, shows as a change; applying it changes nothing in EC2 or on the host.\n";
+
+const SECURITY_GROUP_IMPORT: &str = "The id is that of the group:\n\n\
+    ```shell\nterraform import 'drbd_security_group.drbd' 'sg-0123456789abcdef0'\n```\n\n\
+    The import writes the tags by which the group is found again, and changes nothing else; an `import` block does so when it is \
+    planned. Rules for a service's usual ports come in as its sources, all others as `undeclared_rules`. The default group of a VPC \
+    is refused.\n";
 
 const VOLUME_IMPORT: &str = "The id is the volume's name and all of its hosts, as `<name>@<ssh host>[,<ssh host>...]`:\n\n\
     ```shell\nterraform import 'drbd_replicated_volume.r0' 'r0@10.0.0.11,10.0.0.12'\n```\n\n\

@@ -5,7 +5,7 @@
 //! program `drbd-host`, which the provider runs there over SSH. The layers, from the outside in:
 //!
 //! * `provider`: the provider block, and what resources share; one folder per resource (`node`, `resource_group`,
-//!   `replicated_volume`, `drbd_host`, `inventory`) with its schema, its pure model, and its calls;
+//!   `replicated_volume`, `security_group`, `drbd_host`, `inventory`) with its schema, its pure model, and its calls;
 //! * `engine`: what resources ask of whatever runs volumes; `direct`: the engine that works on hosts itself;
 //! * `host`: one run of one module on one host, over SSH or in a simulation, with the facts that reads share.
 //!
@@ -25,6 +25,7 @@ mod options;
 mod provider;
 mod replicated_volume;
 mod resource_group;
+mod security_group;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulated;
 mod ssh_schema;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use drbd_ec2::{Ec2, Settings};
+use drbd_ec2::{Ec2, Owner, Settings};
 use drbd_ssh::Pool;
 use tfplugin::{
     AnyDataSource, AnyResource, Attribute, Context, Decode, Diagnostic, Diagnostics, Path, Provider, Schema,
@@ -20,6 +20,7 @@ use crate::inventory::InventoryDataSource;
 use crate::node::NodeResource;
 use crate::replicated_volume::VolumeResource;
 use crate::resource_group::GroupResource;
+use crate::security_group::SecurityGroupResource;
 use crate::ssh_schema;
 use crate::ssh_settings::SshSettings;
 
@@ -47,6 +48,8 @@ pub(crate) struct Configured {
     reservations: Arc<Reservations>,
     /// Hosts of instances that this run found gone or stopped. Nobody has to wait for their answer.
     down: Mutex<BTreeSet<String>>,
+    /// Nodes that this run began to make.
+    begun: Mutex<BTreeSet<Owner>>,
 }
 
 impl Shared {
@@ -82,6 +85,7 @@ impl Shared {
             hosts,
             reservations: Arc::clone(&self.reservations),
             down: Mutex::default(),
+            begun: Mutex::default(),
         };
         let mut slot = self.configured.write().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(Arc::new(configured));
@@ -122,6 +126,11 @@ impl Configured {
     pub(crate) fn known_down(&self, node: &SshSettings) -> bool {
         let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
         node.host.as_ref().is_some_and(|host| down.contains(host))
+    }
+
+    /// Whether this is the first resource of this run that makes this node.
+    pub(crate) fn first_of(&self, owner: &Owner) -> bool {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(owner.clone())
     }
 
     /// Numbers given out by this process.
@@ -198,6 +207,7 @@ impl Provider for Drbd {
             AnyResource::new(NodeResource::new(Arc::clone(&self.shared))),
             AnyResource::new(GroupResource),
             AnyResource::new(VolumeResource::new(Arc::clone(&self.shared))),
+            AnyResource::new(SecurityGroupResource::new(Arc::clone(&self.shared))),
         ]
     }
 

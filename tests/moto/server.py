@@ -261,12 +261,33 @@ class Cloud:
             self.hypervisor.delete(params["VolumeId"])
         return body
 
+    # -- security groups --------------------------------------------------------------------------------------------
+
+    def before_DeleteSecurityGroup(self, params):
+        group = params["GroupId"]
+        on = [i for i in instances() if state(i) != "terminated" and any(g.id == group for nic in i.nics.values() for g in nic.group_set)]
+        rules = [rule for one in groups() if one.id != group for rule in one.ingress_rules if rule.source_group.get("GroupId") == group]
+        if on or rules:
+            raise Refused("DependencyViolation", f"resource {group} has a dependent object")
+
+    def before_AuthorizeSecurityGroupIngress(self, params):
+        vpc = backend().get_security_group_from_id(params["GroupId"]).vpc_id
+        for key, other in params.items():
+            if key.startswith("IpPermissions.") and key.endswith(".GroupId"):
+                found = backend().get_security_group_from_id(other)
+                if found is None or found.vpc_id != vpc:
+                    raise Refused("InvalidGroup.NotFound", "You have specified two resources that belong to different networks.")
+
     def volume(self, params):
         return backend().get_volume(params["VolumeId"])
 
 
 def instances():
     return [instance for reservation in backend().reservations.values() for instance in reservation.instances]
+
+
+def groups():
+    return [group for vpc in backend().groups.values() for group in vpc.values() if not group.is_default and group.name != "default"]
 
 
 def between(text, start, end):
@@ -314,6 +335,37 @@ class Control:
             self.cloud.hypervisor.power_off(one)
             self.cloud.hypervisor.forget(one)
         one.terminate()
+
+    def groups(self):
+        """Security groups that tests or the product made."""
+        return [{"id": g.id, "name": g.name, "vpc": g.vpc_id, "tags": tags(g),
+                 "rules": sorted(f"{r.ip_protocol} {r.from_port}-{r.to_port} {r.cidr_ipv4 or r.cidr_ipv6 or r.source_group.get('GroupId')}" for r in g.ingress_rules)}
+                for g in groups()]
+
+    def let_in(self, group, cidr, port):
+        """Behind everybody's back."""
+        backend().authorize_security_group_ingress(group, "tcp", port, port, [{"CidrIp": cidr}])
+
+    def shut_out(self, group, port):
+        """Behind everybody's back."""
+        one = backend().get_security_group_from_id(group)
+        one.ingress_rules = [rule for rule in one.ingress_rules if rule.from_port != port]
+
+    def foreign_group(self, name, vpc=None):
+        """One that is not ours, in a network of its own unless one is given; both ids."""
+        vpc = vpc or backend().create_vpc("10.98.0.0/16").id
+        return {"group": backend().create_security_group(name, "somebody's", vpc_id=vpc).id, "vpc": vpc}
+
+    def create_volume(self, zone, tags):
+        """Behind everybody's back."""
+        made = backend().create_volume(size=1, zone_name=zone)
+        made.add_tags(tags)
+        return made.id
+
+    def untag(self, object, prefix):
+        """Behind everybody's back."""
+        keys = backend().tags.get(object, {})
+        backend().delete_tags([object], {key: None for key in list(keys) if key.startswith(prefix)})
 
     def there(self):
         """Instances that are not gone and volumes that are no root disks."""

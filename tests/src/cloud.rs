@@ -20,6 +20,8 @@ pub struct Cloud<'a> {
     pub subnets: Vec<String>,
     /// A security group.
     pub group: String,
+    /// The network of all of them.
+    pub vpc: String,
 }
 
 impl Drop for Cloud<'_> {
@@ -60,13 +62,15 @@ impl<'a> Cloud<'a> {
         let stdout = server.stdout.as_mut().context("standard output")?;
         BufReader::new(stdout).read_line(&mut line)?;
         let port = line.trim().parse().with_context(|| format!("the server's port: {line:?}"))?;
-        let mut cloud = Self { lab, server, port, subnets: Vec::new(), group: String::new() };
+        let mut cloud =
+            Self { lab, server, port, subnets: Vec::new(), group: String::new(), vpc: String::new() };
         let net = lab.address(1).rsplit_once('.').context("an address")?.0.to_owned();
         let subnets = [("0", "a"), ("16", "b"), ("32", "c")]
             .map(|(first, zone)| [format!("{net}.{first}/28"), format!("us-west-2{zone}")]);
         let made = cloud.ask(&json!({ "op": "network", "subnets": subnets }))?;
         cloud.subnets = serde_json::from_value(made["subnets"].clone())?;
         cloud.group = serde_json::from_value(made["group"].clone())?;
+        cloud.vpc = serde_json::from_value(made["vpc"].clone())?;
         Ok(cloud)
     }
 

@@ -40,9 +40,12 @@ fn from_an_empty_account_to_a_replicated_volume_and_back() -> Result<()> {
 
     an_instance_that_is_lost_is_replaced_with_its_disk(&lab, &cloud, &example)?;
 
+    let groups = || Ok::<_, anyhow::Error>(cloud.ask(&json!({ "op": "groups" }))?.as_array().map(Vec::len));
+    assert_eq!(groups()?, Some(2), "the bastion's, and that of the nodes");
     example.destroy()?;
     let (instances, volumes) = cloud.there()?;
     assert_eq!((instances.len(), volumes.len()), (0, 0));
+    assert_eq!(groups()?, Some(1));
     Ok(())
 }
 

@@ -4,10 +4,13 @@
 //! Every test looks at the hosts, not only at what terraform says. What needs no host (plans, schemas, unknowns) is
 //! tested in `provider/`.
 
+mod bad_input;
 mod drbd9;
 mod ec2;
 mod example;
 mod faults;
+mod import;
 mod inventory;
+mod security_group;
 mod three_zones;
 mod workspace;

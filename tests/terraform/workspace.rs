@@ -43,7 +43,7 @@ impl<'a> Workspace<'a> {
         let subnets: Vec<String> = subnets.collect();
         let variables = [
             format!("subnets = {{ {} }}", subnets.join(", ")),
-            format!("security_group_ids = [{:?}]", cloud.group),
+            format!("vpc_id = {:?}\nssh_from = {{ security_group_ids = [{:?}] }}", cloud.vpc, cloud.group),
             format!("endpoint_url = {:?}", cloud.url()),
             format!("private_key_file = {:?}", lab.key()),
             format!("known_hosts_files = [{:?}]", lab.known_hosts()),
@@ -109,6 +109,11 @@ impl<'a> Workspace<'a> {
     /// A path in the working directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// Adds to the environment of terraform.
+    pub fn set_env(&mut self, name: &'static str, value: &'static str) {
+        self.env.push((name, value));
     }
 
     fn init(&self) -> Result<()> {

@@ -73,6 +73,10 @@ pub enum Kind {
     TokenTaken,
     /// The client token's instance is terminated.
     TokenSpent,
+    /// There is such an object, or rule, already.
+    Exists,
+    /// Something else still uses the object.
+    InUse,
     /// The object is in another state than the call needs.
     State,
     /// Who asks is not known, or may not.
@@ -125,6 +129,8 @@ impl Ec2Error {
                 Kind::Capacity => "No EC2 capacity",
                 Kind::Quota => "EC2 quota reached",
                 Kind::TokenTaken | Kind::TokenSpent => "EC2 client token in use",
+                Kind::Exists => "EC2 object exists already",
+                Kind::InUse => "EC2 object in use",
                 Kind::State => "EC2 object in another state",
                 Kind::Access => "AWS access denied",
                 Kind::Other => "EC2 request refused",
@@ -159,6 +165,8 @@ fn kind(code: &str) -> Kind {
     match code {
         "IdempotentParameterMismatch" => Kind::TokenTaken,
         "IdempotentInstanceTerminated" => Kind::TokenSpent,
+        "InvalidGroup.Duplicate" | "InvalidPermission.Duplicate" => Kind::Exists,
+        "DependencyViolation" => Kind::InUse,
         "IncorrectInstanceState" | "IncorrectState" | "IncorrectModificationState" | "VolumeInUse" => {
             Kind::State
         }
@@ -221,6 +229,13 @@ fn remedy(code: &str) -> &'static str {
         "InvalidSubnetID.NotFound" | "InvalidSubnet" => "Check subnet_id, the region and the account.",
         "InvalidGroup.NotFound" | "InvalidSecurityGroupID.NotFound" | "InvalidGroupId.Malformed" => {
             "Check security_group_ids: each must be in the VPC of the subnet."
+        }
+        "InvalidVpcID.NotFound" => "Check vpc_id, the region and the account.",
+        "RulesPerSecurityGroupLimitExceeded" => {
+            "Name fewer sources, or wider ones, or ask for a higher quota of rules."
+        }
+        "SecurityGroupLimitExceeded" => {
+            "Ask for a higher quota of security groups, or delete those that nobody needs."
         }
         "InvalidKeyPair.NotFound" => "Check key_name: key pairs belong to one region; import it there first.",
         "InvalidAMIID.NotFound" | "InvalidAMIID.Malformed" | "InvalidAMIID.Unavailable" => {
@@ -301,6 +316,8 @@ mod tests {
             ("IdempotentParameterMismatch", Kind::TokenTaken),
             ("IdempotentInstanceTerminated", Kind::TokenSpent),
             ("IncorrectState", Kind::State),
+            ("InvalidGroup.Duplicate", Kind::Exists),
+            ("DependencyViolation", Kind::InUse),
             ("UnauthorizedOperation", Kind::Access),
             ("InvalidParameterValue", Kind::Other),
         ] {

@@ -84,6 +84,23 @@ impl Ec2 {
         })
     }
 
+    /// Checks that a type of machine exists here, and runs an image.
+    ///
+    /// # Errors
+    /// [`Ec2Error::Refused`] when it does not; when EC2 could not be asked.
+    pub async fn check_machine(&self, instance_type: &str, image: &Image) -> Result<(), Ec2Error> {
+        self.machine(instance_type).await?.runs(image, instance_type)
+    }
+
+    /// Checks that a key pair exists here.
+    ///
+    /// # Errors
+    /// When it does not, or EC2 could not be asked.
+    pub async fn check_key_pair(&self, name: &str) -> Result<(), Ec2Error> {
+        let asked = self.client().await.describe_key_pairs().key_names(name).send().await;
+        asked.map(drop).map_err(|error| Ec2Error::of(format!("DescribeKeyPairs of {name}"), error))
+    }
+
     pub(crate) async fn machine(&self, instance_type: &str) -> Result<Machine, Ec2Error> {
         let call =
             self.client().await.describe_instance_types().instance_types(InstanceType::from(instance_type));

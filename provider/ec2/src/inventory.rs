@@ -85,7 +85,11 @@ impl Ec2 {
         Ok(reservations.iter().flat_map(|r| r.instances()).filter_map(Instance::read).collect())
     }
 
-    async fn volumes_where(&self, filters: Vec<Filter>, id: Option<&str>) -> Result<Vec<Volume>, Ec2Error> {
+    pub(crate) async fn volumes_where(
+        &self,
+        filters: Vec<Filter>,
+        id: Option<&str>,
+    ) -> Result<Vec<Volume>, Ec2Error> {
         let mut call = self.client().await.describe_volumes().set_filters(Some(filters));
         if let Some(id) = id {
             call = call.volume_ids(id);

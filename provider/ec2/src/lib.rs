@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! EC2 instances and their data disks, in this project's few words, on the AWS SDK.
+//! EC2 instances, their data disks and their security group, in this project's few words, on the AWS SDK.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), drbd_ec2::Ec2Error> {
@@ -27,29 +27,35 @@
 //! Deliberately not here: Terraform, SSH, DRBD; anything inside the guest. This is the only package that names the AWS SDK,
 //! because compiling that takes minutes and gigabytes.
 
+mod adopt;
 mod client;
 mod console;
 mod error;
 mod gate;
+mod group;
 mod image;
 mod instance;
 mod inventory;
 mod launch;
 mod place;
 mod retry;
+mod rules;
 mod settings;
 mod tags;
 mod volume;
 mod words;
 
+pub use adopt::Claim;
 pub use client::Ec2;
 pub use console::{HostKey, host_keys};
 pub use error::{Ec2Error, Kind};
 pub use gate::{Gate, Look, Overdue, Stuck};
+pub use group::{GroupName, SecurityGroup};
 pub use image::{Image, ImageChoice};
 pub use inventory::Inventory;
 pub use launch::{Launch, RootDisk, Spot};
 pub use place::{Place, PlaceChoice};
+pub use rules::{Protocol, Rule, Source};
 pub use settings::{AssumeRole, Settings};
 pub use tags::{Owner, Role, Tags};
 pub use volume::{DataVolume, Growth, Performance};

@@ -17,11 +17,15 @@ pub(crate) const NODE: &str = "replivol:node";
 pub(crate) const SCOPE: &str = "replivol:scope";
 /// The tag with what the object is to the node: `instance`, or `<pool>/<disk>`.
 pub(crate) const ROLE: &str = "replivol:role";
+/// The tag with the name of a security group.
+pub(crate) const GROUP: &str = "replivol:group";
 /// The tag of a disk that was kept when its node was destroyed.
 pub(crate) const RETAINED: &str = "replivol:retained";
 /// The tag of an instance whose making was brought to its end. A run that was cut leaves one without it, which the next
 /// run takes over.
 pub(crate) const FINISHED: &str = "replivol:finished";
+/// Keys with this prefix are ours.
+const OURS: &str = "replivol:";
 /// Keys with this prefix belong to AWS.
 const AWS: &str = "aws:";
 
@@ -56,6 +60,13 @@ impl Role {
             Self::Disk { pool, disk } => format!("{pool}/{disk}"),
         }
     }
+
+    /// A data disk by its text, `<pool>/<disk>`.
+    pub fn disk(text: &str) -> Option<Self> {
+        let (pool, disk) =
+            text.split_once('/').filter(|(pool, disk)| !pool.is_empty() && !disk.is_empty())?;
+        Some(Self::Disk { pool: pool.to_owned(), disk: disk.to_owned() })
+    }
 }
 
 impl Owner {
@@ -69,6 +80,19 @@ impl Owner {
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
             .collect()
+    }
+
+    /// Whose an object with these tags is, as far as they tell.
+    pub fn of(tags: &Tags) -> Option<Self> {
+        let text = |key: &str| tags.get(key).cloned();
+        let (node, scope) = (text(NODE), text(SCOPE));
+        let some = node.is_some() || scope.is_some();
+        some.then(|| Self { scope: scope.unwrap_or_default(), node: node.unwrap_or_default() })
+    }
+
+    /// Which of this owner's data disks a volume with these tags is.
+    pub fn disk(&self, tags: &Tags) -> Option<Role> {
+        if self.owns(tags) { Role::disk(tags.get(ROLE)?) } else { None }
     }
 
     /// Whether an object with these tags is this owner's.
@@ -107,9 +131,18 @@ fn fnv(bytes: &[u8], seed: u64) -> u64 {
     bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// Whether a key is ours or AWS's, and not for users.
+pub(crate) fn is_reserved(key: &str) -> bool {
+    key.starts_with(OURS) || key.starts_with(AWS)
+}
+
 /// Merges the tags of users, later ones winning, under those of the owner, which always win except for `Name`.
 pub(crate) fn merged(owner: &Owner, role: &Role, of_users: &[&Tags]) -> Tags {
-    let own = owner.tags(role);
+    under(owner.tags(role), of_users)
+}
+
+/// The same with the tags of any object of ours.
+pub(crate) fn under(own: Tags, of_users: &[&Tags]) -> Tags {
     let reserved = |key: &str| (own.contains_key(key) && key != "Name") || key.starts_with(AWS);
     let mut all = own.clone();
     for (key, value) in of_users.iter().flat_map(|tags| tags.iter()) {

@@ -95,19 +95,24 @@ impl Ec2 {
                 ));
             }
         };
-        if volume.availability_zone != wanted.availability_zone {
-            return Err(Ec2Error::refused(
-                format!(
-                    "The volume {} of {} is in {}, and the node is in {}: a volume cannot leave its zone",
-                    volume.id,
-                    wanted.role.text(),
-                    volume.availability_zone,
-                    wanted.availability_zone
-                ),
-                "Put the node into the zone of its volume, or take the replivol: tags off the volume to begin with a new one.",
-            ));
-        }
+        reachable(&volume, &wanted.role, &wanted.availability_zone)?;
         self.ready(&volume.id).await
+    }
+
+    /// Refuses when a disk of this owner is in another zone, before an instance is launched where it cannot be attached.
+    ///
+    /// # Errors
+    /// [`Ec2Error::Refused`] with the disk; when EC2 could not be asked.
+    pub async fn disks_fit(&self, owner: &Owner, roles: &[&Role], zone: &str) -> Result<(), Ec2Error> {
+        if roles.is_empty() {
+            return Ok(());
+        }
+        for volume in self.volumes_of(owner).await? {
+            for role in roles.iter().filter(|role| owner.owns_as(&volume.tags, role)) {
+                reachable(&volume, role, zone)?;
+            }
+        }
+        Ok(())
     }
 
     async fn create_volume(&self, owner: &Owner, wanted: &DataVolume) -> Result<Volume, Ec2Error> {
@@ -404,6 +409,22 @@ fn usable(volume_id: &str, modification: &VolumeModification) -> Result<Look<()>
         }),
         state => Ok(Look::NotYet(format!("{state}, {} %", modification.progress().unwrap_or_default()))),
     }
+}
+
+/// A volume cannot leave its zone.
+fn reachable(volume: &Volume, role: &Role, zone: &str) -> Result<(), Ec2Error> {
+    if volume.availability_zone == zone {
+        return Ok(());
+    }
+    Err(Ec2Error::refused(
+        format!(
+            "The volume {} of {} is in {}, and the node is in {zone}: a volume cannot leave its zone",
+            volume.id,
+            role.text(),
+            volume.availability_zone
+        ),
+        "Put the node into the zone of its volume, or take the replivol: tags off the volume to begin with a new one.",
+    ))
 }
 
 /// The first device name that no disk has. A name says nothing about where the disk appears in the guest.

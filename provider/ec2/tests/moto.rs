@@ -6,8 +6,12 @@
     reason = "a test ends at the first thing that is not as it should be"
 )]
 
+#[path = "moto/adopt.rs"]
+mod adopt;
 #[path = "moto/cloud.rs"]
 mod cloud;
+#[path = "moto/groups.rs"]
+mod groups;
 #[path = "moto/life.rs"]
 mod life;
 #[path = "moto/trouble.rs"]

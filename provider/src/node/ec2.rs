@@ -6,16 +6,23 @@
 
 mod bring_up;
 mod gates;
+mod import;
+mod import_id;
+mod imported;
 mod model;
 mod plan;
+mod preflight;
 mod remove;
 pub(crate) mod schema;
 mod see;
 mod user_data;
 
 pub(crate) use bring_up::bring_up;
+pub(crate) use import::import;
+pub(crate) use import_id::names_instance;
 pub(crate) use model::devices;
 pub(crate) use plan::{complete, forbid_delete};
+pub(crate) use preflight::preflight;
 pub(crate) use remove::remove;
 pub(crate) use see::{Seen, see};
 pub(crate) use user_data::unusable_pin;

@@ -24,7 +24,7 @@ pub(crate) struct NodeModel {
     pub(crate) family: Option<Family>,
     /// The module that the host must have; none when any will do.
     pub(crate) module: Option<Family>,
-    /// None when it is not known yet; only a plan sees that.
+    /// None when it is not known yet: in a plan, and for an instance whose making ended before its address was known.
     pub(crate) ssh: Option<SshSettings>,
     /// What may be destroyed. Always empty for a node inside a group.
     pub(crate) consent: Vec<String>,
@@ -98,7 +98,7 @@ impl<'v> Decode<'v> for NodeModel {
                 .collect::<Result<_, Diagnostic>>()?,
             family: family.and_then(family_of),
             module: module.and_then(family_of),
-            ssh: if ssh.is_wholly_known() {
+            ssh: if ssh.is_wholly_known() && !ssh.is_null() {
                 Some(SshSettings::decode(ssh, &r.path_of("ssh"))?)
             } else {
                 None

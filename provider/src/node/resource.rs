@@ -113,6 +113,12 @@ impl NodeResource {
                 }
                 ec2::Seen::Up(up, found) => (state, drift) = (up, found),
             }
+            // Its making ended before the first login: nobody knows yet how to ask the host.
+            if state.get("ssh").get("host").is_null() {
+                drift.insert(0, "unfinished: the instance was launched, and not logged in to".to_owned());
+                state.set("drift", Value::list(drift));
+                return Ok(Some(state));
+            }
         }
         let model = NodeModel::decode(&state, &Path::root())?;
         let host = self.host(&model)?;
@@ -170,6 +176,10 @@ impl NodeResource {
                 Ok(ApplyResult::ok(state).private(made.write()).diagnostics(warnings))
             }
         }
+    }
+
+    async fn import_instance(&self, id: &str) -> Result<Value, Diagnostic> {
+        ec2::import(&*self.shared.configured()?, id).await
     }
 
     async fn try_delete(&self, req: &DeleteRequest, ctx: &Context) -> Result<DeleteResult, Diagnostics> {
@@ -257,7 +267,14 @@ impl Resource for NodeResource {
     }
 
     async fn plan(&self, req: PlanRequest, _ctx: &Context) -> PlanResult {
-        planned(&req)
+        let plan = planned(&req);
+        if req.action != PlanAction::Create || !ec2::is_instance(&req.proposed) {
+            return plan;
+        }
+        match self.shared.configured() {
+            Ok(configured) => plan.diagnostics(ec2::preflight(&configured, &req.proposed).await),
+            Err(_) => plan,
+        }
     }
 
     async fn create(&self, req: CreateRequest, ctx: &Context) -> ApplyResult {
@@ -277,7 +294,8 @@ impl Resource for NodeResource {
     }
 
     async fn import(&self, id: &str, _ctx: &Context) -> ImportResult {
-        import_state(id).map_err(Diagnostics::from).into()
+        let state = if ec2::names_instance(id) { self.import_instance(id).await } else { import_state(id) };
+        state.map_err(Diagnostics::from).into()
     }
 }
 
@@ -285,7 +303,8 @@ impl Resource for NodeResource {
 fn import_state(id: &str) -> Result<Value, Diagnostic> {
     let malformed = |why: String| {
         let detail = format!(
-            "{id:?} is no id of a drbd_node: {why}. Expected is <name>@<ssh host>, for example h1@10.0.0.11."
+            "{id:?} is no id of a drbd_node: {why}. Expected is <name>@<ssh host>, for example h1@10.0.0.11, or \
+             the id of an EC2 instance, for example i-0123456789abcdef0."
         );
         Diagnostic::error("Import id not understood", detail)
     };

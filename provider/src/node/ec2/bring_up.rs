@@ -53,6 +53,14 @@ pub(crate) async fn bring_up(
     let wanted = Wanted::read(state).map_err(untouched)?;
     let place = ec2.place(&wanted.place).await.map_err(|error| untouched(told(&error, &wanted.name)))?;
     let owner = Owner { scope: place.vpc_id.clone(), node: wanted.name.clone() };
+    if prior.is_none() && !configured.first_of(&owner) {
+        return Err(untouched(same_name(&owner)));
+    }
+    if prior.is_none_or(|prior| prior.get("instance").is_null()) {
+        let roles: Vec<&Role> = wanted.disks.iter().map(|disk| &disk.role).collect();
+        let fit = ec2.disks_fit(&owner, &roles, &place.availability_zone).await;
+        fit.map_err(|error| untouched(told(&error, &wanted.name)))?;
+    }
     let mut work = Work { configured, ec2, ctx, wanted, owner, touched: false, warnings: Vec::new() };
     let done = work.run(state, prior, place).await;
     match done {
@@ -308,7 +316,7 @@ impl Work<'_> {
 }
 
 /// The members of `ssh`, none of them set.
-const NOTHING: [(&str, Value); 7] = [
+pub(super) const NOTHING: [(&str, Value); 7] = [
     ("host", Value::Null),
     ("port", Value::Null),
     ("user", Value::Null),
@@ -317,6 +325,16 @@ const NOTHING: [(&str, Value); 7] = [
     ("become", Value::Null),
     ("bastion", Value::Null),
 ];
+
+/// Both would find the same instance by the node's tags.
+fn same_name(owner: &Owner) -> Diagnostic {
+    let detail = format!(
+        "Two resources of this configuration are the node {} in {}. Hosts of one name cannot replicate with each other. Nothing was \
+         made for the second one. Give each node a name of its own.",
+        owner.node, owner.scope
+    );
+    Diagnostic::error(format!("Two nodes are called {}", owner.node), detail).at(Path::of("name"))
+}
 
 fn is_address_taken(error: &Ec2Error) -> bool {
     error.code().is_some_and(|code| code.starts_with("InvalidIPAddress") || code == "InvalidParameterValue")

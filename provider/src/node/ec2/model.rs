@@ -113,7 +113,7 @@ impl Wanted {
     }
 }
 
-fn image(r: &Reader<'_>) -> Result<ImageChoice, Diagnostic> {
+pub(super) fn image(r: &Reader<'_>) -> Result<ImageChoice, Diagnostic> {
     if let Some(id) = r.opt_str("image_id")? {
         return Ok(ImageChoice::Id(id.to_owned()));
     }

@@ -112,6 +112,7 @@ fn machine() -> Vec<Attribute> {
         Attribute::string("key_name").optional().description("Key pair for the login. Used at the launch."),
         Attribute::string("iam_instance_profile")
             .optional()
+            .semantic_eq(same_profile)
             .description("Name or ARN of an instance profile. Used at the launch."),
         Attribute::single_nested("metadata_options", metadata)
             .optional()
@@ -143,12 +144,12 @@ fn machine() -> Vec<Attribute> {
 
 fn root() -> Vec<Attribute> {
     vec![
-        Attribute::number("volume_size").optional().description("GiB."),
+        Attribute::number("volume_size").optional().description("Its size in GiB."),
         Attribute::string("volume_type").optional().description("For example `gp3`."),
         Attribute::number("iops").optional().description("I/O operations per second."),
         Attribute::number("throughput").optional().description("MiB per second."),
         Attribute::bool("encrypted").optional().description("Whether it is encrypted."),
-        Attribute::string("kms_key_id").optional().description("The key."),
+        Attribute::string("kms_key_id").optional().description("The key of its encryption."),
     ]
 }
 
@@ -180,12 +181,12 @@ pub(crate) fn ebs() -> Attribute {
 pub(crate) fn computed() -> [Attribute; 2] {
     let text = |name: &str, description: &str| Attribute::string(name).computed().description(description);
     let instance = vec![
-        text("id", "`i-…`."),
+        text("id", "Its id, `i-…`."),
         text("state", "Its state, for example `running`."),
-        text("availability_zone", "Its zone."),
+        text("availability_zone", "Its availability zone."),
         text("vpc_id", "Its network."),
         text("image_id", "The image it was launched from."),
-        text("instance_type", "Its type."),
+        text("instance_type", "Its instance type."),
         text("private_ip", "Address inside the network."),
         text("public_ip", "Address outside of it."),
     ];
@@ -215,6 +216,17 @@ pub(crate) fn gib(text: &str) -> Option<u32> {
 fn same_size(a: &Value, b: &Value) -> bool {
     let gib = |value: &Value| value.as_str().and_then(gib);
     gib(a).is_some() && gib(a) == gib(b)
+}
+
+/// Name and ARN of one profile.
+fn same_profile(a: &Value, b: &Value) -> bool {
+    let is_arn_of = |arn: &str, name: &str| {
+        arn.split_once(":instance-profile/").is_some_and(|(_, path)| path.rsplit('/').next() == Some(name))
+    };
+    match (a.as_str(), b.as_str()) {
+        (Some(a), Some(b)) => a == b || is_arn_of(a, b) || is_arn_of(b, a),
+        _ => false,
+    }
 }
 
 fn size(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
@@ -253,6 +265,13 @@ mod tests {
             assert_eq!(gib(bad), None, "{bad}");
         }
         assert!(same_size(&"1TiB".into(), &"1024GiB".into()));
+    }
+
+    #[test]
+    fn a_profile_is_one_by_name_and_by_arn() {
+        let arn = "arn:aws:iam::123456789012:instance-profile/team/storage";
+        assert!(same_profile(&arn.into(), &"storage".into()) && same_profile(&"storage".into(), &arn.into()));
+        assert!(!same_profile(&arn.into(), &"age".into()) && !same_profile(&"a".into(), &"b".into()));
     }
 
     #[test]

@@ -154,12 +154,12 @@ fn put(map: &mut Value, key: &str, value: Value) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::model::tests::node;
     use super::*;
     use drbd_ec2::{Attachment, Tags, VolumeState};
 
-    fn instance(state: InstanceState) -> Instance {
+    pub(in crate::node::ec2) fn instance(state: InstanceState) -> Instance {
         Instance {
             id: "i-1".into(),
             state,
@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    fn volume(size_gib: u32, on: Option<&str>) -> Volume {
+    pub(in crate::node::ec2) fn volume(size_gib: u32, on: Option<&str>) -> Volume {
         let attachment = |instance: &str| Attachment {
             volume_id: "vol-1".into(),
             instance_id: instance.into(),
