@@ -295,9 +295,9 @@ fn bad_settings_are_refused_and_leave_nothing() {
     let lab = Scripts {
         dir: std::env::temp_dir().join("replivol-lab").join(format!("bad-{}", std::process::id())),
     };
-    for count in ["0", "17", "two", "-1"] {
+    for count in ["0", "33", "two", "-1"] {
         let output = lab.run("up", &[count]);
-        assert!(!output.success() && output.stderr.contains("need 1 to 16"), "{output:?}");
+        assert!(!output.success() && output.stderr.contains("need 1 to 32"), "{output:?}");
     }
     assert!(!lab.dir.exists());
     assert!(!lab.run("ctl", &["boot", "1"]).success());

@@ -161,6 +161,16 @@ pub fn of(step: &Step) -> Vec<Op> {
         Step::CreateThinPool { volume_group, name, filter } => {
             vec![run(lvm::create_thin_pool(filter, volume_group, name))]
         }
+        // The note comes first: after a cut, the next run knows that the free space is the pool's.
+        Step::GrowPv { device, note, filter, .. } => {
+            let note =
+                note.iter().map(|note| Op::Write { path: note.path(), text: note.render(), mode: 0o600 });
+            note.chain([run(lvm::resize_physical_volume(filter, device))]).collect()
+        }
+        Step::GrowThinPool { name, note, filter } => {
+            vec![run(lvm::fill_with_thin_pool(filter, &note.volume_group, name)), Op::Remove(note.path())]
+        }
+        Step::ForgetGrowth { note } => vec![Op::Remove(note.path())],
         Step::RemoveVg { name, filter } => vec![run(lvm::remove_volume_group(filter, name))],
         Step::ReleaseDisk { disk } => vec![note_free(disk)],
         Step::ForgetDisk { disk } => vec![forget_free(disk)],

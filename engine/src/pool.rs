@@ -5,6 +5,8 @@
 //! carries the expected kernel name. Here a disk is labelled only when it is proven blank, or when a consent names it
 //! and what it holds; disks that are not listed are left alone.
 
+mod growth;
+
 use crate::apply;
 use crate::host::{BlockDevice, Host};
 use crate::observe;
@@ -35,6 +37,8 @@ pub struct Disk {
     pub in_use: Option<String>,
     /// This host noted that nothing behind the disk's label counts.
     pub noted_free: bool,
+    /// Bytes of the disk that its physical volume does not use.
+    pub room: u64,
 }
 
 impl Disk {
@@ -56,6 +60,8 @@ pub struct ObservedPool {
     pub disks: Vec<Disk>,
     /// The declared disks, as LVM spells those that are physical volumes already.
     pub pv_names: Vec<String>,
+    /// This host noted that the thin pool is to take the space that its disks gained.
+    pub growing: bool,
 }
 
 /// Runs `drbd_storage_pool`.
@@ -149,13 +155,18 @@ fn observe(host: &impl Host, args: &StoragePoolArgs, filter: &Filter) -> Result<
             (None, ..) => Content::NoDevice,
             _ => Content::Unreadable("it is in use".to_owned()),
         };
+        let room = pv.map_or(0, |(_, pv)| growth::room(pv));
         let pv = pv.map(|(_, pv)| pv.vg.clone());
-        let mut disk = Disk { path, block, pv, content, in_use, noted_free: false };
+        let mut disk = Disk { path, block, pv, content, in_use, noted_free: false, room };
         let note = disk.named().note;
         disk.noted_free = host.read(&note.path())?.is_some_and(|text| note.is(&text));
         disks.push(disk);
     }
-    Ok(ObservedPool { node: host.node_name()?, lvm, disks, pv_names })
+    let growing = match growth::note(args, &lvm) {
+        Some(note) => host.read(&note.path())?.is_some_and(|text| note.is(&text)),
+        None => false,
+    };
+    Ok(ObservedPool { node: host.node_name()?, lvm, disks, pv_names, growing })
 }
 
 /// Plans a storage pool. Pure.
@@ -224,6 +235,7 @@ fn present(
         plan.steps.push(Planned::new(step, "it does not exist"));
     }
     thin_pool(args, observed, filter, &mut plan)?;
+    growth::plan(args, observed, filter, &mut plan);
     Ok(plan)
 }
 
@@ -373,7 +385,7 @@ mod tests {
     fn disk(pv: Option<Option<&str>>, content: Content, noted_free: bool) -> Disk {
         let block = BlockDevice { serial: Some("S1".into()), size_bytes: 1 << 30, ..BlockDevice::default() };
         let pv = pv.map(|vg| vg.map(str::to_owned));
-        Disk { path: "/dev/sdb".into(), block: Some(block), pv, content, in_use: None, noted_free }
+        Disk { path: "/dev/sdb".into(), block: Some(block), pv, content, in_use: None, noted_free, room: 0 }
     }
 
     fn steps(state: &str, disk: Disk, groups: &[&str], consent: &[&str]) -> Result<Vec<String>, Refusal> {
@@ -389,7 +401,7 @@ mod tests {
             partial: false,
         };
         let lvm = LvmReport { vgs: groups.iter().map(vg).collect(), ..LvmReport::default() };
-        let observed = ObservedPool { node: "h1".into(), lvm, disks: vec![disk], pv_names };
+        let observed = ObservedPool { node: "h1".into(), lvm, disks: vec![disk], pv_names, growing: false };
         let consent: Vec<String> = consent.iter().map(|token| (*token).to_owned()).collect();
         let plan = plan(&args, &observed, &consent, &Filter::default())?;
         Ok(plan.steps.iter().map(|planned| planned.step.name().to_owned()).collect())

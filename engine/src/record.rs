@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const DIR: &str = "/var/lib/drbd-host/records";
 /// Where notes about disks are kept.
 pub const DISK_DIR: &str = "/var/lib/drbd-host/disks";
+/// Where notes about growing pools are kept.
+const GROWTH_DIR: &str = "/var/lib/drbd-host/pools";
 /// Tag on logical volumes that this program created. By itself it proves nothing; with a record in phase `creating` it
 /// says that the volume came from the run that was cut.
 pub const LV_TAG: &str = "drbd-host";
@@ -97,6 +99,34 @@ impl DiskNote {
     }
 
     /// Whether this text, found at [`Self::path`], is this note. Anything else vouches for nothing.
+    pub fn is(&self, text: &str) -> bool {
+        serde_json::from_str::<Self>(text).is_ok_and(|note| note == *self)
+    }
+}
+
+/// That a thin pool, which filled its group, is to take the space that a disk of the group gained. Written before the
+/// physical volume grows and removed when the pool has grown: in between, free space in the group says nothing by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrowthNote {
+    /// The group.
+    pub volume_group: String,
+    /// UUID of the pool.
+    pub thin_pool: String,
+}
+
+impl GrowthNote {
+    /// Path of the note.
+    pub fn path(&self) -> String {
+        format!("{GROWTH_DIR}/{}.json", self.volume_group)
+    }
+
+    /// The text of the file.
+    pub fn render(&self) -> String {
+        // A plain value cannot fail to serialise.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// Whether this text, found at [`Self::path`], is this note: an earlier group of the name had another pool.
     pub fn is(&self, text: &str) -> bool {
         serde_json::from_str::<Self>(text).is_ok_and(|note| note == *self)
     }

@@ -6,7 +6,7 @@ pub mod role;
 
 use self::role::RoleStep;
 use crate::host::Cmd;
-use crate::record::DiskNote;
+use crate::record::{DiskNote, GrowthNote};
 use crate::tools::lvm::Filter;
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::reply::Risk;
@@ -200,6 +200,31 @@ pub enum Step {
         /// What LVM must not open.
         filter: Filter,
     },
+    /// Let a physical volume take the size that its disk has now.
+    GrowPv {
+        /// Its group.
+        volume_group: String,
+        /// The disk.
+        device: String,
+        /// Written first, when a thin pool is to take the new space.
+        note: Option<GrowthNote>,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Let a thin pool take all free space of its group.
+    GrowThinPool {
+        /// The pool.
+        name: String,
+        /// Its group; forgotten at the end.
+        note: GrowthNote,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Forget that a thin pool was to grow: it has.
+    ForgetGrowth {
+        /// What was noted.
+        note: GrowthNote,
+    },
     /// Remove an empty thin pool.
     RemoveThinPool {
         /// The group.
@@ -307,6 +332,9 @@ impl Step {
             Self::CreateVg { .. } => "create_vg",
             Self::ExtendVg { .. } => "extend_vg",
             Self::CreateThinPool { .. } => "create_thin_pool",
+            Self::GrowPv { .. } => "grow_pv",
+            Self::GrowThinPool { .. } => "grow_thin_pool",
+            Self::ForgetGrowth { .. } => "forget_growth",
             Self::RemoveThinPool { .. } => "remove_thin_pool",
             Self::RemoveVg { .. } => "remove_vg",
             Self::ReleaseDisk { .. } => "release_disk",
@@ -341,6 +369,9 @@ impl Step {
             | Self::CreateVg { .. }
             | Self::ExtendVg { .. }
             | Self::CreateThinPool { .. }
+            | Self::GrowPv { .. }
+            | Self::GrowThinPool { .. }
+            | Self::ForgetGrowth { .. }
             | Self::RemoveThinPool { .. }
             | Self::RemoveVg { .. }
             | Self::ReleaseDisk { .. }
@@ -391,6 +422,18 @@ impl fmt::Display for Step {
             Self::ExtendVg { name, disk, .. } => write!(f, "add {} to volume group {name}", disk.path),
             Self::CreateThinPool { volume_group, name, .. } => {
                 write!(f, "create thin pool {volume_group}/{name}")
+            }
+            Self::GrowPv { volume_group, device, .. } => {
+                write!(
+                    f,
+                    "grow physical volume {device} of volume group {volume_group} to the size of its disk"
+                )
+            }
+            Self::GrowThinPool { name, note, .. } => {
+                write!(f, "grow thin pool {}/{name} by the free space of its group", note.volume_group)
+            }
+            Self::ForgetGrowth { note } => {
+                write!(f, "forget that volume group {} was growing", note.volume_group)
             }
             Self::RemoveThinPool { volume_group, name, .. } => {
                 write!(f, "remove thin pool {volume_group}/{name}")

@@ -21,7 +21,7 @@ pub mod mount;
 mod percent;
 pub mod proc;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub mod size;
 pub mod wipefs;
 mod words;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 # From subnets in several zones to one volume replicated over all of them: an instance with its data disk in each, host keys
-# learnt from their consoles. A second apply changes nothing; an instance that is lost is replaced with its disk.
+# learnt from their consoles, and handed over to Ansible and ssh (inventory.tf). A second apply changes nothing; an instance that is lost is replaced with its disk.
 terraform {
   required_providers {
     drbd = { source = "replivol/drbd" }
@@ -37,6 +37,7 @@ resource "drbd_node" "this" {
     subnet_id          = each.value
     key_name           = var.key_name
     security_group_ids = [drbd_security_group.nodes.id]
+    software           = var.software
   }
   labels = { zone = each.key }
   storage_pools = {

@@ -8,8 +8,3 @@ output "instances" {
   description = "The instances, by zone."
   value       = { for zone, node in drbd_node.this : zone => node.instance.id }
 }
-
-output "known_hosts" {
-  description = "Lines for a known_hosts file: the verified keys of all nodes and of the bastion."
-  value       = distinct(flatten([for node in drbd_node.this : node.known_hosts]))
-}

@@ -25,6 +25,12 @@ variable "image" {
   default     = { owners = ["099720109477"], name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*" }
 }
 
+variable "software" {
+  description = "Where DRBD comes from: linbit_ppa (DRBD 9, Ubuntu), distribution (often 8.4, which knows two nodes), or none: the image has it."
+  type        = string
+  default     = "linbit_ppa"
+}
+
 variable "instance_type" {
   description = "Type of the instances."
   type        = string

@@ -238,11 +238,12 @@ pub struct InitialSyncArgs {
 pub struct StoragePoolArgs {
     /// The volume group.
     pub volume_group: LvmName,
-    /// A thin pool in it that takes all its space (but a reserve for its metadata to be repaired); none when unset.
+    /// A thin pool in it that takes all its space (but a reserve for its metadata to be repaired); none when unset. When a
+    /// disk of the group grows and the pool filled the group, the pool takes the new space, its metadata in proportion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thin_pool: Option<LvmName>,
-    /// The disks of the group. Each must be blank, or already belong to it. Disks of the group that are not listed are
-    /// left alone.
+    /// The disks of the group. Each must be blank, or already belong to it. One that was grown (an EBS volume, for example)
+    /// is used in its new size, while it is in use. Disks of the group that are not listed are left alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DevicePath>,
     /// `absent` removes the thin pool and the group, and only when no other volume is left in them.

@@ -19,7 +19,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LAB_ROOT=${TMPDIR:-/tmp}/replivol-lab
 LAB_DIR=${LAB_DIR:-$LAB_ROOT/default}
 LAB_CACHE=${LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/replivol-lab}
-MAX_HOSTS=16
+MAX_HOSTS=32
 MAX_DISKS=14 # UML has 16 ubd devices; one is the root, one stays free
 
 say() { echo "lab: $*" >&2; }
@@ -100,7 +100,7 @@ boot_host() { # start host N; disks that exist are kept
 	local i=$1 d k ubd=()
 	d=$(host_dir "$i")
 	if alive "$i"; then return 0; fi
-	mkdir -p "$d"
+	mkdir -p "$d" "$IMG/jail/h$i" # the image may be older than a larger MAX_HOSTS
 	rm -rf "$d/uml"
 	make_disks "$i"
 	make_seed "$i"

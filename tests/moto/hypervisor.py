@@ -12,13 +12,15 @@ import subprocess
 import threading
 
 LAB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab")
-FIRST, LAST = 2, 16  # h1 is the bastion
+FIRST, LAST = 2, 32  # h1 is the bastion
 RESERVED = 4  # addresses of a subnet that EC2 keeps for itself
+IMAGES_WITH_DRBD9 = {"ami-0d0000000drbd9000"}
 
 
 class Hypervisor:
     def __init__(self, lab_dir):
         self.lab_dir = lab_dir
+        self.drbd9 = os.environ.get("LAB_DRBD9")
         self.lock = threading.RLock()
         os.makedirs(os.path.join(lab_dir, "volumes"), exist_ok=True)
 
@@ -54,7 +56,8 @@ class Hypervisor:
     def launch(self, instance):
         """Boots the guest; its host key, as cloud-init prints it."""
         with self.lock:
-            return self.run("launch", self.number(instance), self.name(instance))
+            image = [self.drbd9] if instance.image_id in IMAGES_WITH_DRBD9 else []
+            return self.run("launch", self.number(instance), self.name(instance), *image)
 
     def power_off(self, instance):
         with self.lock:

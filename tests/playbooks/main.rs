@@ -127,7 +127,7 @@ fn three_zones_are_made_changed_grown_upgraded_and_repaired() -> Result<()> {
         inventory.lines().filter(|line| !line.contains("h3:")).map(|line| format!("{line}\n")).collect();
     fs::write(example.dir.join("inventory.yml"), two)?;
     example.replace(
-        "group_vars/drbd.yml",
+        "group_vars/by_hand.yml",
         "quorum: { quorum: majority, on-no-quorum: io-error }",
         "quorum: {}",
     )?;
@@ -249,7 +249,7 @@ fn foretold_from_blank(lab: &Lab, example: &Example<'_>) -> Result<()> {
 /// What is in service is changed on h1, then waited for, then changed on h2.
 fn one_host_after_the_other(lab: &Lab, example: &Example<'_>) -> Result<()> {
     example.replace(
-        "group_vars/drbd.yml",
+        "group_vars/by_hand.yml",
         "net: { protocol: C }",
         "net: { protocol: C, max-buffers: 4000 }",
     )?;
@@ -271,13 +271,13 @@ fn one_host_after_the_other(lab: &Lab, example: &Example<'_>) -> Result<()> {
         ensure!(lab.sh(host, "drbdsetup show r0")?.contains("4000"));
     }
     // Two that disagree on the protocol might not connect, so that nothing is to be waited for between them.
-    example.replace("group_vars/drbd.yml", "protocol: C", "protocol: B")?;
+    example.replace("group_vars/by_hand.yml", "protocol: C", "protocol: B")?;
     example.play(&["site.yml"])?.good()?;
     example.all_good("r0")
 }
 
 fn a_host_that_cannot_be_reached_stops_everything(lab: &Lab, example: &Example<'_>) -> Result<()> {
-    example.replace("group_vars/drbd.yml", "max-buffers: 4000", "max-buffers: 5000")?;
+    example.replace("group_vars/by_hand.yml", "max-buffers: 4000", "max-buffers: 5000")?;
     let before = file_of(lab, 1)?;
     lab.cut(2)?;
     let mut play = example.ansible("ansible-playbook", &["site.yml"])?;
@@ -306,7 +306,7 @@ fn grown(lab: &Lab, example: &Example<'_>) -> Result<String> {
     let size =
         || -> Result<u64> { Ok(lab.sh(1, "df --output=size -k /srv/data | tail -n 1")?.trim().parse()?) };
     let before = size()?;
-    example.replace("group_vars/drbd.yml", "volume_size: 64MiB", "volume_size: 128MiB")?;
+    example.replace("group_vars/by_hand.yml", "volume_size: 64MiB", "volume_size: 128MiB")?;
     example.twice(&["grow.yml", "-e", "mount_point=/srv/data"])?;
     let after = size()?;
     ensure!(after > before + 50_000, "the file system had {before} KiB and has {after} KiB");

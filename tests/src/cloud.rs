@@ -40,7 +40,8 @@ fn python() -> Result<PathBuf> {
 }
 
 impl<'a> Cloud<'a> {
-    /// Starts one whose instances are guests of this lab from h2 on: one subnet for each zone.
+    /// Starts one whose instances are guests of this lab from h2 on: one subnet for each of three zones: hosts
+    /// h2, h10 and h26 are the first in them. An image with DRBD 9 in its name has it simulated (`tests/drbd9`).
     ///
     /// # Errors
     /// When it does not start.
@@ -49,6 +50,7 @@ impl<'a> Cloud<'a> {
         server
             .arg(made::checkout().join("tests/moto/server.py"))
             .env("LAB_DIR", lab.dir())
+            .env("LAB_DRBD9", made::dist("simulated/drbdsetup")?)
             .env("AWS_REGION", "us-west-2");
         let mut server = lab
             .enter(&server)
@@ -63,8 +65,8 @@ impl<'a> Cloud<'a> {
         let mut cloud =
             Self { lab, server, port, subnets: Vec::new(), group: String::new(), vpc: String::new() };
         let net = lab.address(1).rsplit_once('.').context("an address")?.0.to_owned();
-        let subnets =
-            [[format!("{net}.0/28"), "us-west-2a".into()], [format!("{net}.16/28"), "us-west-2b".into()]];
+        let subnets = [("0", "a"), ("16", "b"), ("32", "c")]
+            .map(|(first, zone)| [format!("{net}.{first}/28"), format!("us-west-2{zone}")]);
         let made = cloud.ask(&json!({ "op": "network", "subnets": subnets }))?;
         cloud.subnets = serde_json::from_value(made["subnets"].clone())?;
         cloud.group = serde_json::from_value(made["group"].clone())?;

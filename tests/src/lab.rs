@@ -24,7 +24,7 @@ use crate::process::{self, Output};
 /// What a lab looks like.
 #[derive(Debug, Clone)]
 pub struct LabOptions {
-    /// Number of hosts, h1 to hN; 1 to 16.
+    /// Number of hosts, h1 to hN; 1 to 32.
     pub hosts: usize,
     /// Blank data disks of each host (`/dev/ubdb`, `/dev/ubdc`, ...); at most 14.
     pub disks: usize,

@@ -12,4 +12,5 @@ mod faults;
 mod import;
 mod inventory;
 mod security_group;
+mod three_zones;
 mod workspace;

@@ -34,15 +34,13 @@ impl<'a> Workspace<'a> {
         Ok(workspace)
     }
 
-    /// The example `three-zones` with the zones of this cloud; h1 of the lab is the bastion.
-    pub fn three_zones(lab: &'a Lab, cloud: &Cloud<'_>) -> Result<Self> {
+    /// The example `three-zones` with these zones of the cloud, from images with a name like this; h1 of the lab is the
+    /// bastion.
+    pub fn three_zones(lab: &'a Lab, cloud: &Cloud<'_>, zones: &[&str], image: &str) -> Result<Self> {
         let mut workspace = Self::copied(lab, "three-zones")?;
         workspace.env = vec![("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
-        let subnets: Vec<String> = ["a", "b"]
-            .iter()
-            .zip(&cloud.subnets)
-            .map(|(zone, subnet)| format!("{zone} = {subnet:?}"))
-            .collect();
+        let subnets = zones.iter().zip(&cloud.subnets).map(|(zone, subnet)| format!("{zone} = {subnet:?}"));
+        let subnets: Vec<String> = subnets.collect();
         let variables = [
             format!("subnets = {{ {} }}", subnets.join(", ")),
             format!("vpc_id = {:?}\nssh_from = {{ security_group_ids = [{:?}] }}", cloud.vpc, cloud.group),
@@ -52,7 +50,7 @@ impl<'a> Workspace<'a> {
             format!("bastion = {:?}", lab.address(1)),
             "region = \"us-west-2\"\nkey_name = \"lab\"\nuser = \"root\"\ninstance_type = \"t3.micro\""
                 .to_owned(),
-            "image = { owners = [\"136693071363\"], name = \"debian-12-amd64-*\" }".to_owned(),
+            format!("image = {{ owners = [\"136693071363\"], name = {image:?} }}\nsoftware = \"none\""),
             "disk_size = \"1GiB\"\nsize = \"64MiB\"\n".to_owned(),
         ];
         workspace.write("terraform.tfvars", &variables.join("\n"))?;

@@ -167,6 +167,7 @@ const STORAGE_POOL: About = About {
     short: "An LVM volume group, and a thin pool in it, from blank disks",
     description: &[
         "Makes a volume group from disks that are proven blank, or adds them to it, and a thin pool that takes its space.",
+        "A disk that was grown since is used in its new size, and a thin pool that filled the group grows with it, while volumes are in use. Nothing is ever made smaller.",
         "Disks that hold anything are refused. Disks of the group that are not listed are left alone.",
     ],
     check_mode: "The same plan as that of the real run.",

@@ -17,7 +17,7 @@ pub const PROGRAM: &str = "lvm";
 
 /// Fields of the report. Names of PVs outside any VG come in a group of their own.
 const VG_FIELDS: &str = "vg_name,vg_uuid,vg_size,vg_free,vg_extent_size,vg_attr";
-const PV_FIELDS: &str = "pv_name,pv_uuid,vg_name,pv_size,dev_size,pv_missing";
+const PV_FIELDS: &str = "pv_name,pv_uuid,vg_name,pv_size,dev_size,pv_missing,pe_start";
 const LV_FIELDS: &str =
     "lv_name,lv_uuid,lv_size,lv_attr,lv_tags,pool_lv,data_percent,metadata_percent,lv_layout";
 
@@ -232,6 +232,19 @@ pub fn create_thin_pool(filter: &Filter, vg: &str, pool: &str) -> Cmd {
     Cmd::new(PROGRAM, args)
 }
 
+/// Lets a physical volume take the size of its device, online. Call it only where the device is larger: on a smaller one
+/// LVM would give up what lies behind its end, if no extent there is in use.
+pub fn resize_physical_volume(filter: &Filter, device: &str) -> Cmd {
+    Cmd::new(PROGRAM, ["pvresize", "--config", &filter.config(), device])
+}
+
+/// Grows a thin pool by all free space of its group, online. LVM grows the pool's metadata and their spare in proportion
+/// first, out of the same space (2.03.16: 20 MiB of each for 20 GiB of data).
+pub fn fill_with_thin_pool(filter: &Filter, vg: &str, pool: &str) -> Cmd {
+    let config = filter.config();
+    Cmd::new(PROGRAM, ["lvextend", "--config", &config, "--extents", "+100%FREE", &format!("{vg}/{pool}")])
+}
+
 /// Removes a volume group. Without a force option LVM refuses while a logical volume is in it.
 pub fn remove_volume_group(filter: &Filter, vg: &str) -> Cmd {
     Cmd::new(PROGRAM, ["vgremove", "--config", &filter.config(), vg])
@@ -263,6 +276,8 @@ mod tests {
             (create_volume_group(&filter, "vg0", &devices), false),
             (extend_volume_group(&filter, "vg0", "/dev/ubdc"), false),
             (create_thin_pool(&filter, "vg0", "pool"), false),
+            (resize_physical_volume(&filter, "/dev/ubdc"), false),
+            (fill_with_thin_pool(&filter, "vg0", "pool"), false),
             (remove_volume_group(&filter, "vg0"), false),
         ];
         for (command, may_say_yes) in commands {

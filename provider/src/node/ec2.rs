@@ -25,6 +25,7 @@ pub(crate) use plan::{complete, forbid_delete};
 pub(crate) use preflight::preflight;
 pub(crate) use remove::remove;
 pub(crate) use see::{Seen, see};
+pub(crate) use user_data::unusable_pin;
 
 use drbd_ec2::Ec2Error;
 use tfplugin::{Diagnostic, Path, Value};

@@ -22,6 +22,8 @@ pub(crate) struct NodeModel {
     pub(crate) pools: BTreeMap<String, Pool>,
     /// None when it is not known.
     pub(crate) family: Option<Family>,
+    /// The module that the host must have; none when any will do.
+    pub(crate) module: Option<Family>,
     /// None when it is not known yet: in a plan, and for an instance whose making ended before its address was known.
     pub(crate) ssh: Option<SshSettings>,
     /// What may be destroyed. Always empty for a node inside a group.
@@ -79,6 +81,7 @@ impl<'v> Decode<'v> for NodeModel {
     fn decode(value: &'v Value, path: &Path) -> Result<Self, Diagnostic> {
         let r = Reader::decode(value, path)?;
         let family = r.known::<&str>("drbd_family")?.known();
+        let module = r.known::<&str>("module_version")?.known();
         let ssh = r.raw("ssh");
         let consent = consent(&r)?;
         Ok(Self {
@@ -93,8 +96,8 @@ impl<'v> Decode<'v> for NodeModel {
                 .into_iter()
                 .map(|(name, pool)| Ok((name.to_owned(), pool_of(&pool, ec2::devices(value, name))?)))
                 .collect::<Result<_, Diagnostic>>()?,
-            family: family
-                .and_then(|text| [Family::V84, Family::V9].into_iter().find(|f| f.to_string() == text)),
+            family: family.and_then(family_of),
+            module: module.and_then(family_of),
             ssh: if ssh.is_wholly_known() && !ssh.is_null() {
                 Some(SshSettings::decode(ssh, &r.path_of("ssh"))?)
             } else {
@@ -103,6 +106,10 @@ impl<'v> Decode<'v> for NodeModel {
             consent,
         })
     }
+}
+
+fn family_of(text: &str) -> Option<Family> {
+    [Family::V84, Family::V9].into_iter().find(|family| family.to_string() == text)
 }
 
 /// The tokens of the attribute `consent`; none while one of them is not known yet.

@@ -57,6 +57,11 @@ pub(crate) fn host_findings(model: &NodeModel, facts: &HostFacts) -> Vec<Finding
         };
         findings.push(Finding::new(Path::of("ssh"), "No usable DRBD kernel module", what, hint));
     }
+    if let (Some(wanted), Some(found)) = (model.module, facts.drbd.family())
+        && wanted != found
+    {
+        findings.push(other_module(facts, &wanted.to_string()));
+    }
     if facts.drbd.utils.is_none() {
         let what = "drbd-utils are not installed on the host (no drbdadm)".to_owned();
         findings.push(Finding::new(
@@ -72,6 +77,24 @@ pub(crate) fn host_findings(model: &NodeModel, facts: &HostFacts) -> Vec<Finding
         findings.push(Finding::new(Path::of("ssh"), "Host's DRBD configuration is broken", what, hint));
     }
     findings
+}
+
+/// The module is another one than was asked for.
+fn other_module(facts: &HostFacts, wanted: &str) -> Finding {
+    let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
+    let what = format!(
+        "the host's kernel {} has DRBD {} loaded and {} to load; wanted is {wanted}",
+        facts.kernel,
+        version(&facts.drbd.module),
+        version(&facts.drbd.loadable)
+    );
+    let hint = if wanted == "9" {
+        "Install DRBD 9 for the running kernel (drbd-dkms and its headers), and unload or reboot where 8.4 is loaded; with ec2, \
+         software = \"linbit_ppa\" installs it at the launch."
+    } else {
+        "Boot a kernel with its own DRBD 8.4, without a DRBD 9 module beside it, or set module_version = \"9\"."
+    };
+    Finding::new(Path::of("module_version"), "Another DRBD kernel module", what, hint)
 }
 
 /// Storage pools that should be there and are not. Pools that will be made from disks are not looked at when
@@ -115,6 +138,7 @@ pub(crate) fn fill(state: &mut Value, facts: &HostFacts) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use drbd_schemas::Family;
     use serde_json::json;
     use tfplugin::Decode;
 
@@ -162,6 +186,27 @@ mod tests {
         assert!(check(|f| f["config_error"] = json!("x.res:3: parse error")).contains("x.res:3"));
         assert!(check(|f| f["volume_groups"] = json!({})).contains("no volume group vg0"));
         assert!(check(|f| f["volume_groups"]["vg0"]["thin_pools"] = json!({})).contains("no thin pool thin"));
+    }
+
+    #[test]
+    fn a_module_other_than_the_wanted_one_is_named_with_the_way_out() {
+        let mut model = model();
+        let stock = facts(|_| ());
+        for (wanted, found) in [(None, 0), (Some(Family::V84), 0), (Some(Family::V9), 1)] {
+            model.module = wanted;
+            assert_eq!(host_findings(&model, &stock).len(), found, "{wanted:?}");
+        }
+        let told = host_findings(&model, &stock).remove(0).diagnostic();
+        assert_eq!(told.summary, "Another DRBD kernel module");
+        for part in [
+            "kernel 6.1",
+            "DRBD 8.4.11 loaded and none to load",
+            "wanted is 9",
+            "linbit_ppa",
+            "Nothing was changed",
+        ] {
+            assert!(told.detail.contains(part), "{part}: {}", told.detail);
+        }
     }
 
     #[test]

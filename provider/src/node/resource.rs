@@ -37,8 +37,9 @@ impl NodeResource {
 
     async fn try_create(&self, req: &CreateRequest, ctx: &Context) -> Result<ApplyResult, ApplyResult> {
         let mut planned = req.planned.clone();
+        let mut warnings = Diagnostics::new();
         if ec2::is_instance(&planned) {
-            self.bring_up(&mut planned, None, ctx).await?;
+            warnings = self.bring_up(&mut planned, None, ctx).await?;
         }
         // From here on the objects of a launched node have to stay in the state.
         let launched = ec2::is_instance(&planned).then(|| planned.clone());
@@ -55,7 +56,7 @@ impl NodeResource {
             let problems = Diagnostics::from(problem);
             return Err(ApplyResult::partial(unfinished(&state, &problems), problems).private(made.write()));
         }
-        Ok(ApplyResult::ok(state).private(made.write()))
+        Ok(ApplyResult::ok(state).private(made.write()).diagnostics(warnings))
     }
 
     /// The instance of a node, and its disks.
@@ -64,7 +65,7 @@ impl NodeResource {
         state: &mut Value,
         prior: Option<&Value>,
         ctx: &Context,
-    ) -> Result<(), ApplyResult> {
+    ) -> Result<Diagnostics, ApplyResult> {
         let configured = self.shared.configured().map_err(ApplyResult::failed)?;
         let work = ec2::bring_up(&configured, state, prior, ctx);
         let done = tokio::select! {
@@ -136,8 +137,9 @@ impl NodeResource {
     async fn try_update(&self, req: &UpdateRequest, ctx: &Context) -> Result<ApplyResult, ApplyResult> {
         let mut planned = req.planned.clone();
         let launched = ec2::is_instance(&planned);
+        let mut warnings = Diagnostics::new();
         if launched {
-            self.bring_up(&mut planned, Some(&req.prior), ctx).await?;
+            warnings = self.bring_up(&mut planned, Some(&req.prior), ctx).await?;
         }
         let early = |problems: Diagnostics| {
             if launched {
@@ -149,12 +151,15 @@ impl NodeResource {
         let prior = NodeModel::decode(&req.prior, &Path::root()).map_err(|problem| early(problem.into()))?;
         let model = NodeModel::decode(&planned, &Path::root()).map_err(|problem| early(problem.into()))?;
         let drifted = req.prior.get("drift").elements().is_some_and(|lines| !lines.is_empty());
+        // A disk of a pool that was grown is the same disk, and its pool has to follow.
         if prior.pools == model.pools
+            && req.prior.get("storage_pools") == planned.get("storage_pools")
+            && prior.module == model.module
             && prior.ssh == model.ssh
             && !drifted
             && !planned.get("known_hosts").is_unknown()
         {
-            return Ok(ApplyResult::ok(planned));
+            return Ok(ApplyResult::ok(planned).diagnostics(warnings));
         }
         let (model, host, facts) = self.ready(&planned).await.map_err(early)?;
         let keys = known_hosts(&model, &host).await.map_err(|problem| early(problem.into()))?;
@@ -167,7 +172,8 @@ impl NodeResource {
             Err(problem) => Err(early(problem.into()).private(made.write())),
             Ok(left) => {
                 let state = filled(&planned, &model, &facts, &keys);
-                Ok(ApplyResult::ok(state).private(made.write()).diagnostics(left))
+                left.into_iter().for_each(|problem| warnings.push(problem));
+                Ok(ApplyResult::ok(state).private(made.write()).diagnostics(warnings))
             }
         }
     }

@@ -58,6 +58,10 @@ pub(crate) fn schema() -> Schema {
                 "Refuse to destroy or replace the node. To destroy it, first set this to `false` and apply.",
             ),
             consent("a disk of a storage pool"),
+            Attribute::string("module_version").optional().one_of(&["8.4", "9"]).description(
+                "DRBD kernel module that the host must have, loaded or to be loaded for the running kernel: `8.4` or `9`. Unset: either. \
+                 Another one is an error before any storage pool is made, and drift later.",
+            ),
             Attribute::string("drbd_version")
                 .computed()
                 .description("Version of the DRBD kernel module that is loaded, or would be."),

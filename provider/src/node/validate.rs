@@ -4,6 +4,7 @@
 
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
+use super::ec2;
 use super::model::default_address;
 
 /// Checks a configuration. Unknown values are accepted.
@@ -50,6 +51,21 @@ fn instance(config: &Value, told: &mut Diagnostics) {
         told.error_at(&Path::of("ssh").attribute("host"), "An existing host and an instance", detail);
     }
     guessed_devices(config, told);
+    versions(ec2, &at, told);
+}
+
+fn versions(ec2: &Value, at: &Path, told: &mut Diagnostics) {
+    let software = ec2.get("software");
+    for (package, version) in ec2.get("software_versions").members().into_iter().flatten() {
+        let Some(version) = version.as_str().filter(|_| !software.is_unknown()) else { continue };
+        if let Some(detail) = ec2::unusable_pin(software.as_str(), package, version) {
+            told.error_at(
+                &at.attribute("software_versions").key(package),
+                "Not a version to install",
+                detail,
+            );
+        }
+    }
 }
 
 fn exactly_one_image(ec2: &Value, at: &Path, told: &mut Diagnostics) {
@@ -141,6 +157,19 @@ mod tests {
             ""
         );
         assert!(told(&launched(&[("subnet_id", Value::Null)])).contains("availability_zone"));
+    }
+
+    #[test]
+    fn a_version_is_for_a_package_that_is_installed() {
+        let told = |software: &str, package: &str, version: &str| {
+            let pins = Value::map([(package, version)]);
+            let config = launched(&[("software", Value::from(software)), ("software_versions", pins)]);
+            node(&config).iter().map(|problem| problem.detail.clone()).collect::<String>()
+        };
+        assert_eq!(told("linbit_ppa", "drbd-dkms", "9.2.*"), "");
+        assert!(told("distribution", "drbd-dkms", "9.2").contains("these are: drbd-utils"));
+        assert!(told("none", "lvm2", "2").contains("these are: none"));
+        assert!(told("distribution", "lvm2", "2; reboot").contains("no version of lvm2"));
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub struct PhysicalVolume {
     pub device_bytes: u64,
     /// Whether its device is not there.
     pub missing: bool,
+    /// Where the space that LVM uses begins, in bytes.
+    pub data_offset_bytes: Option<u64>,
 }
 
 /// LVM's ten attribute characters of an LV, e.g. `Vwi-aotz--`.
@@ -189,6 +191,9 @@ struct RawPv {
     pv_size: String,
     dev_size: String,
     pv_missing: String,
+    /// Not asked for when the older samples were recorded.
+    #[serde(default)]
+    pe_start: String,
 }
 
 #[derive(Deserialize)]
@@ -243,6 +248,7 @@ fn physical_volume(raw: RawPv) -> Result<PhysicalVolume, ToolError> {
         size_bytes: bytes("pv_size", &raw.pv_size, &raw.pv_name)?,
         device_bytes: bytes("dev_size", &raw.dev_size, &raw.pv_name)?,
         missing: !raw.pv_missing.is_empty(),
+        data_offset_bytes: raw.pe_start.parse().ok(),
         device: raw.pv_name,
         uuid: raw.pv_uuid,
     })

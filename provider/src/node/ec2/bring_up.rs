@@ -34,10 +34,11 @@ struct Work<'a> {
     wanted: Wanted,
     owner: Owner,
     touched: bool,
+    warnings: Vec<Diagnostic>,
 }
 
 /// Brings up what `state`, which begins as the plan, declares. `prior` is the last state, when there is one. On return, the
-/// state holds instance, volumes with their paths in the guest, and how to log in.
+/// state holds instance, volumes with their paths in the guest, and how to log in. Returns warnings.
 ///
 /// # Errors
 /// The first thing that cannot be done.
@@ -46,7 +47,7 @@ pub(crate) async fn bring_up(
     state: &mut Value,
     prior: Option<&Value>,
     ctx: &Context,
-) -> Result<(), Failed> {
+) -> Result<Diagnostics, Failed> {
     let untouched = |problem: Diagnostic| Failed { touched: false, problems: problem.into() };
     let ec2 = configured.ec2().map_err(untouched)?;
     let wanted = Wanted::read(state).map_err(untouched)?;
@@ -60,9 +61,12 @@ pub(crate) async fn bring_up(
         let fit = ec2.disks_fit(&owner, &roles, &place.availability_zone).await;
         fit.map_err(|error| untouched(told(&error, &wanted.name)))?;
     }
-    let mut work = Work { configured, ec2, ctx, wanted, owner, touched: false };
+    let mut work = Work { configured, ec2, ctx, wanted, owner, touched: false, warnings: Vec::new() };
     let done = work.run(state, prior, place).await;
-    done.map_err(|problem| Failed { touched: work.touched, problems: problem.into() })
+    match done {
+        Ok(()) => Ok(work.warnings.into_iter().collect()),
+        Err(problem) => Err(Failed { touched: work.touched, problems: problem.into() }),
+    }
 }
 
 impl Work<'_> {
@@ -219,11 +223,12 @@ impl Work<'_> {
         let mut attached = Vec::new();
         for (disk, volume) in volumes {
             let on = self.ec2.attach(&self.owner, &volume.id, &instance.id).await;
-            let on = on.map_err(|error| self.told(&error))?;
+            let mut on = on.map_err(|error| self.told(&error))?;
             if !disk.performance.met_by(&on) {
                 self.progress(&format!("growing the disk {}", disk.role.text()));
                 let grown = self.ec2.set_performance(&self.owner, &on.id, &disk.performance).await;
                 grown.map_err(|error| self.told(&error))?;
+                on.size_gib = disk.performance.size_gib;
             }
             attached.push(on);
         }
@@ -278,20 +283,21 @@ impl Work<'_> {
     }
 
     /// Waits for the guest, and finds the disks in it.
-    async fn guest(&self, state: &mut Value, volumes: &[Volume], id: &str) -> Result<(), Diagnostic> {
+    async fn guest(&mut self, state: &mut Value, volumes: &[Volume], id: &str) -> Result<(), Diagnostic> {
         let host = self.host(state)?;
         let name = self.wanted.name.as_str();
         self.progress("waiting for SSH, status checks and cloud-init");
         let guest = async {
-            gates::ssh(name, &host).await?;
-            gates::cloud_init(name, &host).await
+            gates::ssh(name, &host, gates::SSH_DEADLINE).await?;
+            gates::cloud_init(name, &host, gates::CLOUD_INIT_DEADLINE).await?;
+            gates::package_lock(name, &host, gates::LOCK_DEADLINE).await
         };
         let checks =
             async { self.ec2.status_checks(id, STATUS_DEADLINE).await.map_err(|error| self.told(&error)) };
         tokio::try_join!(guest, checks)?;
         for (disk, volume) in self.wanted.disks.iter().zip(volumes) {
             let device = volume.on(id).map(|attachment| attachment.device.as_str()).unwrap_or_default();
-            let path = gates::disk(name, &host, volume, device).await?;
+            let path = gates::disk(name, &host, volume, device, gates::DISK_DEADLINE).await?;
             let mut all = state.get("volumes").clone();
             if let Value::Map(entries) = &mut all {
                 entries.insert(disk.role.text(), volume_value(volume, Some(&path)));
@@ -299,6 +305,8 @@ impl Work<'_> {
             state.set("volumes", all);
         }
         self.ctx.record_state(state);
+        let warning = gates::looking_in(name, &host).await?;
+        self.warnings.extend(warning);
         Ok(())
     }
 

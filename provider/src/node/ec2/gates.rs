@@ -11,27 +11,60 @@ use tfplugin::Diagnostic;
 
 use crate::host::{Host, LinkError};
 
-const SSH_DEADLINE: Duration = Duration::from_secs(10 * 60);
+pub(super) const SSH_DEADLINE: Duration = Duration::from_secs(10 * 60);
 /// A login can be refused until cloud-init has put the keys there.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(90);
-const CLOUD_INIT_DEADLINE: Duration = Duration::from_secs(20 * 60);
-const DISK_DEADLINE: Duration = Duration::from_secs(2 * 60);
+pub(super) const CLOUD_INIT_DEADLINE: Duration = Duration::from_secs(20 * 60);
+pub(super) const LOCK_DEADLINE: Duration = Duration::from_secs(10 * 60);
+pub(super) const DISK_DEADLINE: Duration = Duration::from_secs(2 * 60);
 /// For a look that takes no time.
 const MOMENT: Duration = Duration::from_secs(20);
 
 /// Finds the device of an EBS volume by what the volume itself tells, and never by the order of kernel names. `$1`: the id as
-/// NVMe serial numbers have it. `$2`: the letters of EC2's device name, for Xen, where disks tell nothing. `$3`: sectors.
+/// NVMe serial numbers have it. `$2`: the letters of EC2's device name, for Xen, where disks tell nothing. `$3`: sectors; a
+/// disk that was grown shows its new size a moment later. `$4` and `$5` are for tests: another root, where a disk is a file.
 const FIND_DISK: &str = r#"
+r=$4
+found() {
+  n=$(readlink -f "$r$1"); has=$(cat "$r/sys/class/block/${n##*/}/size" 2>/dev/null)
+  [ "${has:-0}" -ge "$2" ] && { echo "$1"; exit 0; }
+  echo "$1 has ${has:-0} sectors, and the volume has $2" >&2; exit 3
+}
 for d in "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_$1" "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${1}_1"; do
-  [ -b "$d" ] && { echo "$d"; exit 0; }
+  test "${5:--b}" "$r$d" && found "$d" "$3"
 done
-for n in /sys/block/nvme*n1; do
-  [ -r "$n/device/serial" ] && [ "$(tr -d ' ' <"$n/device/serial")" = "$1" ] && { echo "/dev/${n##*/}"; exit 0; }
+for n in "$r"/sys/block/nvme*n1; do
+  [ -r "$n/device/serial" ] && [ "$(tr -d ' ' <"$n/device/serial")" = "$1" ] && found "/dev/${n##*/}" "$3"
 done
-n=/sys/class/block/xvd$2
-[ -r "$n/size" ] && [ "$(cat "$n/size")" = "$3" ] && [ -b "/dev/xvd$2" ] && { echo "/dev/xvd$2"; exit 0; }
-echo "no disk with the serial number $1, and no /dev/xvd$2 of $3 sectors; there are: $(ls /sys/block | tr '\n' ' ')" >&2
+test "${5:--b}" "$r/dev/xvd$2" && found "/dev/xvd$2" "$3"
+echo "no disk with the serial number $1, and no /dev/xvd$2; there are: $(ls "$r/sys/block" | tr '\n' ' ')" >&2
 exit 3
+"#;
+
+/// Who holds the lock of a package manager, by the kernel's list of locks: no tool is needed, and no right.
+const LOCK_HOLDER: &str = r#"
+r=$1
+for f in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock; do
+  i=$(stat -c %i "$r$f" 2>/dev/null) || continue
+  p=$(awk -v inode="$i" '{ n = split($6, part, ":") } part[n] == inode { print $5; exit }' "$r/proc/locks")
+  [ -z "$p" ] || { echo "$f is held by process $p ($(cat "$r/proc/$p/comm" 2>/dev/null))"; exit 3; }
+done
+"#;
+
+/// What looks into DRBD's devices though it must not: the rules are those of the Ansible role `install`.
+const LOOKING_IN: &str = r#"
+if command -v multipathd >/dev/null; then
+  cat /etc/multipath.conf /etc/multipath/conf.d/*.conf 2>/dev/null | grep -q '^[^#]*devnode.*drbd' ||
+    echo 'multipath: no blacklist entry names drbd in /etc/multipath.conf or /etc/multipath/conf.d'
+fi
+if command -v lvmconfig >/dev/null; then
+  filter=$(lvmconfig --type current devices/global_filter devices/filter 2>/dev/null | tr '\n' ' ')
+  case $(lvmconfig --type full devices/use_devicesfile 2>/dev/null) in
+  *=1) ;;
+  *) case $filter in *r*/dev/drbd*) ;; *) echo "LVM: no filter rejects /dev/drbd* (found ${filter:-none})" ;; esac ;;
+  esac
+fi
+exit 0
 "#;
 
 /// A gate that stayed shut.
@@ -48,11 +81,11 @@ fn shut(stuck: Stuck<LinkError>, node: &str, gate: &Gate) -> Diagnostic {
 }
 
 /// Waits until SSH answers, with the verified key, and lets us in.
-pub(super) async fn ssh(node: &str, host: &Host) -> Result<(), Diagnostic> {
+pub(super) async fn ssh(node: &str, host: &Host, within: Duration) -> Result<(), Diagnostic> {
     let gate = Gate::new(
         "SSH reachable, host key verified",
         host.spot(),
-        SSH_DEADLINE,
+        within,
         "Check that the security groups let port 22 in from here or from the bastion, that there is a route, that ssh.user is the \
          image's user, and that its key is the one of key_name.",
     );
@@ -91,15 +124,15 @@ fn innermost(error: &SshError) -> &SshError {
 }
 
 /// Waits until cloud-init is done; at once where there is none.
-pub(super) async fn cloud_init(node: &str, host: &Host) -> Result<(), Diagnostic> {
+pub(super) async fn cloud_init(node: &str, host: &Host, within: Duration) -> Result<(), Diagnostic> {
     let gate = Gate::new(
         "cloud-init finished",
         host.spot(),
-        CLOUD_INIT_DEADLINE,
+        within,
         "Look at /var/log/cloud-init-output.log on the host; a package that could not be installed is told there.",
     );
     let passed = gate.pass(|| async {
-        let output = match host.look(&["cloud-init", "status", "--wait"], CLOUD_INIT_DEADLINE).await {
+        let output = match host.look(&["cloud-init", "status", "--wait"], within).await {
             // It can restart sshd on its way.
             Err(error) if is_booting(&error, &Mutex::new(None)) => {
                 return Ok(Look::NotYet(error.to_string()));
@@ -125,17 +158,58 @@ pub(super) async fn cloud_init(node: &str, host: &Host) -> Result<(), Diagnostic
     }
 }
 
-/// Waits until the guest shows a volume; its path there.
+/// Waits until no package manager works on the host.
+pub(super) async fn package_lock(node: &str, host: &Host, within: Duration) -> Result<(), Diagnostic> {
+    let gate = Gate::new(
+        "package lock free",
+        host.spot(),
+        within,
+        "Unattended upgrades may be at work: apply again when they are done, or look at that process on the host.",
+    );
+    let passed = gate.pass(|| async {
+        let output = host.look(&["sh", "-c", LOCK_HOLDER, "lock-holder"], MOMENT).await?;
+        Ok(match output.code {
+            3 => Look::NotYet(said(&output.stdout, &output.stderr)),
+            _ => Look::Passed(()),
+        })
+    });
+    passed.await.map_err(|stuck| shut(stuck, node, &gate))
+}
+
+/// Says what does not keep off DRBD's devices. A warning: this provider's own calls of LVM keep off them, whatever the host's
+/// configuration says; what else runs there does not.
+pub(super) async fn looking_in(node: &str, host: &Host) -> Result<Option<Diagnostic>, Diagnostic> {
+    let output = host.look(&["sh", "-c", LOOKING_IN, "looking-in"], MOMENT).await;
+    let output = output.map_err(|error| {
+        Diagnostic::error(
+            format!("Not ready: {node}: multipath and LVM"),
+            format!("{}: {error}", host.spot()),
+        )
+    })?;
+    let found = String::from_utf8_lossy(&output.stdout).trim().replace('\n', "; ");
+    Ok((!found.is_empty()).then(|| {
+        let detail = format!(
+            "On {}: {found}. They could open what is on a DRBD device and keep it from becoming Secondary. Nothing was changed. Reject \
+             /dev/drbd* in LVM's global_filter and multipath's blacklist; the role replivol.drbd.install does it, and so does the user \
+             data of an instance that installs its software.",
+            host.spot()
+        );
+        Diagnostic::warning(format!("{node}: DRBD's devices are not left alone"), detail)
+    }))
+}
+
+/// Waits until the guest shows a volume in its size; its path there.
 pub(super) async fn disk(
     node: &str,
     host: &Host,
     volume: &Volume,
     device: &str,
+    within: Duration,
 ) -> Result<String, Diagnostic> {
     let gate = Gate::new(
         "data disk visible in the guest",
         format!("{} on {}", volume.id, host.spot()),
-        DISK_DEADLINE,
+        within,
         "Look at /sys/block there. The kernel must have a driver for NVMe disks, or for Xen's.",
     );
     let serial = volume.id.replace('-', "");
@@ -167,24 +241,4 @@ fn said(stdout: &[u8], stderr: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_login_is_usual_for_a_while_and_a_wrong_key_never_is() {
-        let auth = || SshError::AuthFailed { host: "h".into(), user: "u".into(), tried: Vec::new() };
-        let since = Mutex::new(None);
-        assert!(is_booting(&auth().into(), &since));
-        *since.lock().unwrap() = Instant::now().checked_sub(LOGIN_DEADLINE);
-        assert!(!is_booting(&auth().into(), &since));
-        let lost = SshError::ConnectionLost { host: "h".into(), during: "x".into(), last: "reset".into() };
-        assert!(is_booting(&lost.into(), &since));
-        let sudo = SshError::Unresolvable { host: "h".into(), last: "no".into() };
-        assert!(!is_booting(&sudo.into(), &since));
-    }
-
-    #[test]
-    fn letters_are_those_of_ec2s_name() {
-        assert_eq!(["/dev/sdf", "/dev/xvdba", "sdg"].map(letters), ["f", "ba", "g"]);
-    }
-}
+mod tests;

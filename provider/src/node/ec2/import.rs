@@ -200,7 +200,7 @@ async fn found(
     let mut disks = Vec::new();
     for (role, volume) in claimed {
         let device = volume.on(&instance.id).map(|on| on.device.as_str()).unwrap_or_default();
-        let path = gates::disk(name, host, volume, device).await?;
+        let path = gates::disk(name, host, volume, device, gates::DISK_DEADLINE).await?;
         let real = host.look(&["readlink", "-f", &path], MOMENT).await.map_err(|error| {
             let detail = format!("{name}: {path} cannot be looked at: {error}. Nothing was changed.");
             Diagnostic::error(error.summary(), detail)

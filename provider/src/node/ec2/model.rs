@@ -7,7 +7,7 @@ use drbd_ec2::{ImageChoice, Launch, Performance, Place, PlaceChoice, Role, RootD
 use tfplugin::{Diagnostic, Path, Reader, Value};
 
 use super::schema;
-use super::user_data::{self, Software};
+use super::user_data::{self, Pins, Software};
 
 /// A node that is an instance, as declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub(super) struct Wanted {
     pub(super) public_ssh: bool,
     pub(super) tags: Tags,
     pub(super) software: Software,
+    pub(super) pins: Pins,
     pub(super) disks: Vec<Disk>,
     at_launch: AtLaunch,
 }
@@ -71,6 +72,7 @@ impl Wanted {
             public_ssh: r.opt_str("ssh_address")? == Some("public"),
             tags: r.get::<Option<_>>("tags")?.unwrap_or_default(),
             software: Software::of(r.opt_str("software")?),
+            pins: r.get::<Option<_>>("software_versions")?.unwrap_or_default(),
             disks: disks(node)?,
             at_launch: at_launch(&r)?,
             name,
@@ -102,7 +104,8 @@ impl Wanted {
             http_tokens_required,
             hop_limit,
             root_disk,
-            user_data: user_data::render(&self.name, self.software, user_data.as_deref()).into_bytes(),
+            user_data: user_data::render(&self.name, self.software, &self.pins, user_data.as_deref())
+                .into_bytes(),
             placement_group,
             spot,
             tags: self.tags.clone(),

@@ -9,7 +9,7 @@ const GIB: u64 = 1 << 30;
 const MAX_GIB: u64 = 64 * 1024;
 
 /// Members of `ec2` that are used at the launch only; a later change waits for the next launch.
-pub(crate) const AT_LAUNCH: [&str; 9] = [
+pub(crate) const AT_LAUNCH: [&str; 10] = [
     "key_name",
     "iam_instance_profile",
     "associate_public_ip_address",
@@ -17,6 +17,7 @@ pub(crate) const AT_LAUNCH: [&str; 9] = [
     "root_block_device",
     "user_data",
     "software",
+    "software_versions",
     "placement_group",
     "spot",
 ];
@@ -126,6 +127,10 @@ fn machine() -> Vec<Attribute> {
         Attribute::string("software").default("distribution").one_of(&["distribution", "linbit_ppa", "none"]).description(
             "What cloud-init installs: `distribution`, the packages of the image's distribution (drbd-utils, LVM, kernel modules); \
              `linbit_ppa`, DRBD 9 from LINBIT's PPA (Ubuntu); `none`, the image has it. Used at the launch.",
+        ),
+        Attribute::of("software_versions", Type::map(Type::String)).optional().description(
+            "Versions of packages that `software` installs, `{ drbd-utils = \"9.22.*\" }`, as the package manager writes them; with apt, \
+             these packages are held. Used at the launch.",
         ),
         Attribute::of("tags", Type::map(Type::String))
             .optional()
