@@ -158,6 +158,7 @@ fn three_zones_are_made_on_three_hosts_with_drbd_9() -> Result<()> {
         ensure!(lab.sh(host, "drbdsetup show r0")?.contains("majority"), "h{host} has no quorum");
     }
     a_host_that_is_lost_in_its_turn_stops_the_rest(&lab, &example)?;
+    hosts_that_are_told_different_things_are_refused(&lab, &example)?;
     two_nodes_with_one_number_are_refused(&lab, &example)
 }
 
@@ -171,7 +172,7 @@ exec /usr/sbin/drbdadm "$@"
 fn a_host_that_is_lost_in_its_turn_stops_the_rest(lab: &Lab, example: &Example<'_>) -> Result<()> {
     let minute = Duration::from_secs(60);
     example.replace(
-        "group_vars/drbd.yml",
+        "group_vars/by_hand.yml",
         "net: { protocol: C }",
         "net: { protocol: C, max-buffers: 4000 }",
     )?;
@@ -211,6 +212,20 @@ fn a_host_that_is_lost_in_its_turn_stops_the_rest(lab: &Lab, example: &Example<'
         ensure!(lab.sh(host, "drbdsetup show r0")?.contains("4000"), "h{host}");
         Ok(())
     })
+}
+
+/// What differs between the hosts' declarations is refused, with the resource and the hosts, before anything is done.
+fn hosts_that_are_told_different_things_are_refused(lab: &Lab, example: &Example<'_>) -> Result<()> {
+    let before = [file_of(lab, 1)?, file_of(lab, 3)?];
+    let inventory = fs::read_to_string(example.dir.join("inventory.yml"))?;
+    let line = inventory.lines().find(|line| line.contains("h3: {")).context("h3 in the inventory")?;
+    let other = line.replace("h3: {", "h3: { drbd_resources: { r0: { nodes: { h1: {}, h2: {}, h3: {} } } },");
+    example.replace("inventory.yml", line, &other)?;
+    let said = example.play(&["replivol.drbd.cluster"])?;
+    ensure!(!said.good && said.recap.values().all(|[changed, ..]| *changed == 0), "{}", said.text);
+    ensure!(said.text.contains("r0 is declared otherwise on h3 than on h1"), "{}", said.text);
+    assert_eq!([file_of(lab, 1)?, file_of(lab, 3)?], before);
+    example.replace("inventory.yml", &other, line)
 }
 
 /// Two nodes with one number are refused, with both names, before anything is done.

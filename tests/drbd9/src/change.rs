@@ -9,7 +9,7 @@ use crate::daemon::Shared;
 use crate::kernel::{self, Kernel, Pending, new_uuid};
 use crate::link;
 use crate::metadata::JUST_CREATED;
-use crate::model::{ConnectionState, DiskState, Replication, Resource, Role};
+use crate::model::{ConnectionState, DiskState, Promise, Replication, Resource, Role};
 use crate::nbd;
 use crate::peer;
 use crate::quorum;
@@ -180,7 +180,7 @@ pub(crate) fn new_current_uuid(shared: &Shared, arguments: &Arguments) -> Outcom
     let mut kernel = shared.lock();
     let (name, volume_number) = minor(&kernel, number)?;
     let resource = resource(&mut kernel, &name)?;
-    let connected = connected(resource);
+    let (connected, node_id) = (connected(resource), resource.node_id);
     let Some(volume) = resource.volumes.get_mut(&volume_number) else { return Ok(Answer::done()) };
     let Some(backing) = &volume.backing else { return refuse(number, Refusal::NO_DISK) };
     let fresh = backing.meta.current() == JUST_CREATED && volume.promised.is_none();
@@ -188,12 +188,18 @@ pub(crate) fn new_current_uuid(shared: &Shared, arguments: &Arguments) -> Outcom
         return refuse(number, Refusal::NEEDS_STAND_ALONE);
     }
     if clear && !connected.is_empty() {
-        volume.promised = Some(uuid);
+        let mine = Promise { uuid, by: node_id };
+        volume.promised = Some(mine);
         let asked = ask(&mut kernel, &name, |id| Message::Promise { volume: volume_number, id, uuid });
         kernel = answers(shared, kernel, &asked);
         let refused = asked.iter().filter(|id| kernel.refused.remove(id)).count();
-        let promised = kernel.volume(&name, volume_number).and_then(|volume| volume.promised.take());
-        if refused > 0 || promised != Some(uuid) {
+        let kept = kernel.volume(&name, volume_number).is_some_and(|volume| {
+            // Another's stays: that node is about to declare its generation.
+            let kept = volume.promised == Some(mine);
+            volume.promised = volume.promised.filter(|_| !kept);
+            kept
+        });
+        if refused > 0 || !kept {
             return refuse(number, Refusal::NEEDS_STAND_ALONE);
         }
     }

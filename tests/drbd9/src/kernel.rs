@@ -189,7 +189,7 @@ fn seek_syncs(resource: &mut Resource) -> Vec<(u8, u16, bool)> {
             if peer.replication == Replication::PausedSyncT {
                 peer.replication = Replication::Established;
             }
-            let promised = volume.promised.is_some_and(|uuid| uuid == peer.generation.current);
+            let promised = volume.promised.is_some_and(|promise| promise.uuid == peer.generation.current);
             if !lacking
                 || promised
                 || peer.disk != DiskState::UpToDate

@@ -101,6 +101,14 @@ pub(crate) struct Counters {
     pub(crate) written: u64,
 }
 
+/// A generation that a node is about to declare on all that are connected to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Promise {
+    pub(crate) uuid: u64,
+    /// Who is about to.
+    pub(crate) by: u8,
+}
+
 /// One volume of a resource on this node.
 #[derive(Debug)]
 pub(crate) struct Volume {
@@ -115,7 +123,7 @@ pub(crate) struct Volume {
     pub(crate) quorum: bool,
     pub(crate) counters: Counters,
     /// A generation that some node is about to declare everywhere: no sync is started towards it.
-    pub(crate) promised: Option<u64>,
+    pub(crate) promised: Option<Promise>,
     /// This node is Primary without its disk, and peers know that the disk misses what is written.
     pub(crate) missed: bool,
 }

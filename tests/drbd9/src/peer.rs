@@ -7,7 +7,7 @@ use crate::generation::{Verdict, compare};
 use crate::kernel::{self, Kernel, generation};
 use crate::link::{self, Link};
 use crate::metadata::{JUST_CREATED, flag};
-use crate::model::{Connection, ConnectionState, DiskState, Replication, Resource, Role};
+use crate::model::{Connection, ConnectionState, DiskState, Promise, Replication, Resource, Role};
 use crate::sync;
 use crate::wire::{Hello, Message, News};
 use anyhow::{Context as _, Result, ensure};
@@ -317,15 +317,15 @@ pub(crate) fn hear(shared: &Shared, name: &str, peer: u8, id: u64, message: Mess
     true
 }
 
-/// Agrees to a generation that a peer is about to declare. Of two that want to at once, the lower node-id may.
+/// Agrees to a generation that a peer is about to declare. Of those that want to at once, the lowest node-id may: it
+/// takes over what was promised to a higher one.
 fn promise(kernel: &mut Kernel, name: &str, peer: u8, number: u16, uuid: u64) -> bool {
     let Some(resource) = kernel.resources.get_mut(name) else { return false };
-    let node_id = resource.node_id;
     let Some(volume) = resource.volumes.get_mut(&number) else { return true };
-    if volume.promised.is_some() && node_id < peer {
+    if volume.promised.is_some_and(|promise| promise.by < peer) {
         return false;
     }
-    volume.promised = Some(uuid);
+    volume.promised = Some(Promise { uuid, by: peer });
     true
 }
 
