@@ -152,6 +152,10 @@ mod tests {
         let mut held = take_in(dir, "r0", "drbd_resource", Duration::ZERO, &stop).unwrap();
         let (name, mark) = orphans::environment();
         let command = Child(std::process::Command::new("sleep").arg("60").env(name, mark).spawn().unwrap());
+        // `spawn` returns a moment before the kernel shows the new program's environment.
+        while std::fs::read(format!("/proc/{}/environ", command.0.id())).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
         // Killed: the kernel gives the lock back, and nobody empties the file.
         sign(&mut held.0, "drbd_resource").unwrap();
         flock(&held.0, FlockOperation::Unlock).unwrap();
