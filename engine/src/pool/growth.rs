@@ -6,7 +6,7 @@ use super::{ObservedPool, in_group};
 use crate::plan::Plan;
 use crate::record::GrowthNote;
 use crate::step::{Planned, Step};
-use crate::tools::lvm::{Filter, LogicalVolume, LvmReport, PhysicalVolume, VolumeGroup};
+use crate::tools::lvm::{Filter, LogicalVolume, LvmReport, PhysicalVolume};
 use drbd_schemas::args::StoragePoolArgs;
 
 /// Less room than this many extents stays unused: LVM needs some for the pool's metadata and their spare, and a physical
@@ -51,35 +51,24 @@ pub(super) fn plan(args: &StoragePoolArgs, observed: &ObservedPool, filter: &Fil
         plan.steps.push(Planned::new(step, why));
     }
     let Some(pool) = thin_pool(args, &observed.lvm) else { return };
+    let gained = !grown.is_empty();
     match taken_over {
-        Some(note) => grow_pool(pool, note, vg, least, !grown.is_empty(), observed.growing, filter, plan),
-        None if !grown.is_empty() => plan.warnings.push(format!(
+        Some(note) if gained || observed.growing && !filled => {
+            let step = Step::GrowThinPool { name: pool.name.clone(), note, filter: filter.clone() };
+            let consequence = "LVM grows the pool's metadata in proportion; volumes stay in use meanwhile";
+            let planned = Planned::new(step, "it fills its volume group");
+            plan.steps.push(planned.consequence(consequence.to_owned()));
+        }
+        Some(note) if observed.growing => {
+            let step = Step::ForgetGrowth { note };
+            plan.steps.push(Planned::new(step, "the pool has all of its group's space already"));
+        }
+        None if gained => plan.warnings.push(format!(
             "volume group {group} had free space before its disks grew, so the thin pool {group}/{} stays as large as it is; `lvextend \
              --extents +100%FREE {group}/{}` gives it all of that",
             pool.name, pool.name
         )),
-        None => {}
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of one decision, made above")]
-fn grow_pool(
-    pool: &LogicalVolume,
-    note: GrowthNote,
-    vg: &VolumeGroup,
-    least: u64,
-    grown: bool,
-    noted: bool,
-    filter: &Filter,
-    plan: &mut Plan,
-) {
-    if grown || (noted && vg.free_bytes >= least) {
-        let step = Step::GrowThinPool { name: pool.name.clone(), note, filter: filter.clone() };
-        let consequence = "LVM grows the pool's metadata in proportion; volumes stay in use meanwhile";
-        plan.steps.push(Planned::new(step, "it fills its volume group").consequence(consequence.to_owned()));
-    } else if noted {
-        plan.steps
-            .push(Planned::new(Step::ForgetGrowth { note }, "the pool has all of its group's space already"));
+        _ => {}
     }
 }
 

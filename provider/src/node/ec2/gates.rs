@@ -51,10 +51,13 @@ for f in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock 
 done
 "#;
 
-/// What looks into DRBD's devices though it must not: the rules are those of the Ansible role `install`.
+/// What looks into DRBD's devices though it must not: the rules are those of the Ansible role `install`. A login user's `PATH`
+/// has no `sbin`. `$1` is for tests: another root.
 const LOOKING_IN: &str = r#"
+r=$1
+PATH=$PATH:$r/usr/sbin:$r/sbin
 if command -v multipathd >/dev/null; then
-  cat /etc/multipath.conf /etc/multipath/conf.d/*.conf 2>/dev/null | grep -q '^[^#]*devnode.*drbd' ||
+  cat "$r/etc/multipath.conf" "$r"/etc/multipath/conf.d/*.conf 2>/dev/null | grep -q '^[^#]*devnode.*drbd' ||
     echo 'multipath: no blacklist entry names drbd in /etc/multipath.conf or /etc/multipath/conf.d'
 fi
 if command -v lvmconfig >/dev/null; then
@@ -169,8 +172,8 @@ pub(super) async fn package_lock(node: &str, host: &Host, within: Duration) -> R
     let passed = gate.pass(|| async {
         let output = host.look(&["sh", "-c", LOCK_HOLDER, "lock-holder"], MOMENT).await?;
         Ok(match output.code {
-            3 => Look::NotYet(said(&output.stdout, &output.stderr)),
-            _ => Look::Passed(()),
+            0 => Look::Passed(()),
+            _ => Look::NotYet(said(&output.stdout, &output.stderr)),
         })
     });
     passed.await.map_err(|stuck| shut(stuck, node, &gate))

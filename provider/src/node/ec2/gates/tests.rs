@@ -2,16 +2,16 @@
 //! What each gate says, and what its script finds: the scripts run here, over trees that look like a guest's.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::host::{Connector, HostLink, Hosts, Later, Request};
 use drbd_schemas::reply::Reply;
 use drbd_ssh::{ExecOutput, Target};
+use tempfile::TempDir;
 
 /// A guest that says one thing, whatever it is asked; or cannot be reached.
 #[derive(Clone)]
@@ -82,6 +82,9 @@ async fn the_holder_of_a_package_lock_is_told() {
     let shut = package_lock("a", &host(Guest(Some((3, held)))), Duration::ZERO).await;
     shut_with(shut, "Not ready: a: package lock free", &[held, "apply again when they are done"]);
     package_lock("a", &host(Guest(Some((0, "")))), Duration::ZERO).await.unwrap();
+    // A look that failed proves nothing.
+    let shut = package_lock("a", &host(Guest(Some((127, "sh: not found")))), Duration::ZERO).await;
+    shut_with(shut, "Not ready: a: package lock free", &["sh: not found"]);
 }
 
 #[tokio::test]
@@ -123,29 +126,6 @@ async fn a_disk_that_is_not_there_is_told() {
     );
 }
 
-/// A directory of this test's own, gone with the value.
-struct Tree(PathBuf);
-
-impl Tree {
-    fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("replivol-gates-{}-{number}", std::process::id()));
-        fs::create_dir(&dir).unwrap();
-        Self(dir)
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Tree {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A disk of a guest: its node (a file here), and its size in sectors.
 fn block(root: &Path, name: &str, sectors: u64) {
     for dir in ["dev/disk/by-id", "sys/class/block", "sys/block"] {
@@ -168,7 +148,7 @@ fn find(root: &Path) -> Result<String, String> {
 
 #[test]
 fn on_nitro_a_disk_is_found_by_its_link_or_by_its_serial_number_and_by_no_other() {
-    let guest = Tree::new();
+    let guest = TempDir::new().unwrap();
     let root = guest.path();
     block(root, "nvme0n1", 2 << 20);
     block(root, "nvme1n1", 2 << 20);
@@ -185,7 +165,7 @@ fn on_nitro_a_disk_is_found_by_its_link_or_by_its_serial_number_and_by_no_other(
 
 #[test]
 fn on_xen_the_letters_of_ec2s_name_are_those_of_the_disk() {
-    let guest = Tree::new();
+    let guest = TempDir::new().unwrap();
     block(guest.path(), "xvda", 2 << 20);
     block(guest.path(), "xvdg", 2 << 20);
     assert!(find(guest.path()).unwrap_err().contains("no /dev/xvdf"));
@@ -195,7 +175,7 @@ fn on_xen_the_letters_of_ec2s_name_are_those_of_the_disk() {
 
 #[test]
 fn a_disk_that_is_smaller_than_its_volume_has_not_grown_yet() {
-    let guest = Tree::new();
+    let guest = TempDir::new().unwrap();
     block(guest.path(), "xvdf", 1 << 20);
     let told = find(guest.path()).unwrap_err();
     assert_eq!(told, "/dev/xvdf has 1048576 sectors, and the volume has 2097152");
@@ -205,7 +185,7 @@ fn a_disk_that_is_smaller_than_its_volume_has_not_grown_yet() {
 
 #[test]
 fn the_holder_of_a_lock_is_found_in_the_kernels_list() {
-    let guest = Tree::new();
+    let guest = TempDir::new().unwrap();
     let root = guest.path();
     for dir in ["var/lib/dpkg", "proc/812"] {
         fs::create_dir_all(root.join(dir)).unwrap();
@@ -226,6 +206,49 @@ fn the_holder_of_a_lock_is_found_in_the_kernels_list() {
     assert_eq!(holder(), (Some(0), String::new()), "another file");
     fs::write(root.join("proc/locks"), lock(inode)).unwrap();
     assert_eq!(holder(), (Some(3), "/var/lib/dpkg/lock is held by process 812 (apt-get)\n".to_owned()));
+}
+
+/// A program of a guest that says what stands in a file beside it, by its last argument.
+fn program(root: &Path, name: &str) -> std::path::PathBuf {
+    let path = root.join("usr/sbin").join(name);
+    fs::create_dir_all(root.join("usr/sbin")).unwrap();
+    fs::write(&path, "#!/bin/sh\nfor last; do :; done\ncat \"$0.${last##*/}\" 2>/dev/null\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn multipath_and_lvm_are_found_outside_of_a_users_path_and_their_filters_are_read() {
+    let guest = TempDir::new().unwrap();
+    let root = guest.path();
+    let found = || {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", LOOKING_IN, "looking-in"]).arg(root).env("PATH", "/usr/bin:/bin");
+        let output = sh.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(found(), "", "neither is installed");
+    program(root, "multipathd");
+    let lvmconfig = program(root, "lvmconfig").display().to_string();
+    let open = found();
+    assert!(open.contains("multipath: no blacklist entry names drbd"), "{open}");
+    assert!(open.contains("LVM: no filter rejects /dev/drbd* (found none)"), "{open}");
+
+    fs::create_dir_all(root.join("etc/multipath/conf.d")).unwrap();
+    let blacklist = root.join("etc/multipath/conf.d/drbd.conf");
+    fs::write(&blacklist, "blacklist {\n  # devnode \"^drbd\"\n}\n").unwrap();
+    fs::write(format!("{lvmconfig}.filter"), "filter=[\"a|.*|\"]\n").unwrap();
+    let open = found();
+    assert!(open.contains("multipath:") && open.contains("(found filter=[\"a|.*|\"]"), "{open}");
+
+    fs::write(&blacklist, "blacklist {\n  devnode \"^drbd[0-9]\"\n}\n").unwrap();
+    fs::write(format!("{lvmconfig}.filter"), "filter=[\"r|^/dev/drbd|\",\"a|.*|\"]\n").unwrap();
+    assert_eq!(found(), "");
+    // A devices file names what LVM may open; nothing else is.
+    fs::write(format!("{lvmconfig}.filter"), "").unwrap();
+    fs::write(format!("{lvmconfig}.use_devicesfile"), "use_devicesfile=1\n").unwrap();
+    assert_eq!(found(), "");
 }
 
 #[test]
