@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::schema::{Attribute, Nesting};
-use crate::value::{Path, Value};
+use crate::value::{Path, Place, Value};
 
 /// A rule that an answer breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub(crate) struct Violation {
     pub(crate) rule: String,
 }
 
-fn violation(path: &Path, rule: impl Into<String>) -> Violation {
-    Violation { path: path.clone(), rule: rule.into() }
+fn violation(path: &Place<'_>, rule: impl Into<String>) -> Violation {
+    Violation { path: path.into(), rule: rule.into() }
 }
 
 /// The three values that meet in one place of a plan. The prior one is null when there is none.
@@ -43,19 +43,24 @@ pub(crate) fn check_plan(
 ) -> Vec<Violation> {
     let mut found = Vec::new();
     match planned {
-        Value::Object(_) => plan_fields(fields, Sides { config, prior, planned }, &Path::root(), &mut found),
-        other => found.push(violation(&Path::root(), format!("the plan is {}, not an object", other.kind()))),
+        Value::Object(_) => {
+            plan_fields(fields, Sides { config, prior, planned }, &Place::Start(&Path::root()), &mut found);
+        }
+        other => found.push(violation(
+            &Place::Start(&Path::root()),
+            format!("the plan is {}, not an object", other.kind()),
+        )),
     }
     found
 }
 
-fn plan_fields(fields: &[Attribute], sides: Sides<'_>, path: &Path, found: &mut Vec<Violation>) {
+fn plan_fields(fields: &[Attribute], sides: Sides<'_>, path: &Place<'_>, found: &mut Vec<Violation>) {
     for field in fields {
         plan_field(field, sides.member(&field.name), &path.attribute(&field.name), found);
     }
 }
 
-fn plan_field(field: &Attribute, sides: Sides<'_>, path: &Path, found: &mut Vec<Violation>) {
+fn plan_field(field: &Attribute, sides: Sides<'_>, path: &Place<'_>, found: &mut Vec<Violation>) {
     let Sides { config, prior, planned } = sides;
     if field.write_only {
         if !planned.is_null() {
@@ -85,7 +90,7 @@ fn plan_nested(
     nesting: Nesting,
     inner: &[Attribute],
     sides: Sides<'_>,
-    path: &Path,
+    path: &Place<'_>,
     found: &mut Vec<Violation>,
 ) {
     let before = sides.prior.elements().unwrap_or_default();
@@ -117,7 +122,7 @@ fn plan_nested(
 }
 
 /// An element can be unknown or null as a whole only when it is so configured.
-fn plan_element(inner: &[Attribute], sides: Sides<'_>, path: &Path, found: &mut Vec<Violation>) {
+fn plan_element(inner: &[Attribute], sides: Sides<'_>, path: &Place<'_>, found: &mut Vec<Violation>) {
     match (sides.config, sides.planned) {
         (config, planned) if config == planned => {}
         (Value::Object(_), Value::Object(_)) => plan_fields(inner, sides, path, found),
@@ -128,7 +133,7 @@ fn plan_element(inner: &[Attribute], sides: Sides<'_>, path: &Path, found: &mut 
 fn plan_set_element(inner: &[Attribute], config: &[Value], before: &[Value], planned: &Value) -> bool {
     let fits = |config: &Value, prior: &Value| {
         let mut found = Vec::new();
-        plan_element(inner, Sides { config, prior, planned }, &Path::root(), &mut found);
+        plan_element(inner, Sides { config, prior, planned }, &Place::Start(&Path::root()), &mut found);
         found.is_empty()
     };
     config.iter().any(|config| fits(config, &Value::Null) || before.iter().any(|prior| fits(config, prior)))
@@ -141,11 +146,11 @@ fn same_keys(left: &BTreeMap<String, Value>, right: &BTreeMap<String, Value>) ->
 /// Whether a result keeps every promise of its plan. Unknown parts of the result are not looked at here.
 pub(crate) fn check_result(planned: &Value, actual: &Value) -> Vec<Violation> {
     let mut found = Vec::new();
-    compare(planned, actual, &Path::root(), &mut found);
+    compare(planned, actual, &Place::Start(&Path::root()), &mut found);
     found
 }
 
-fn compare(planned: &Value, actual: &Value, path: &Path, found: &mut Vec<Violation>) {
+fn compare(planned: &Value, actual: &Value, path: &Place<'_>, found: &mut Vec<Violation>) {
     match (planned, actual) {
         (_, Value::Unknown(_)) => {}
         (Value::Unknown(refinements), actual) => {
@@ -165,9 +170,11 @@ fn compare(planned: &Value, actual: &Value, path: &Path, found: &mut Vec<Violati
                 compare(planned, actual, &path.index(index), found);
             }
         }
-        (Value::Map(planned), Value::Map(actual)) => compare_members(planned, actual, path, Path::key, found),
+        (Value::Map(planned), Value::Map(actual)) => {
+            compare_members(planned, actual, path, |place, key| place.key(key), found);
+        }
         (Value::Object(planned), Value::Object(actual)) => {
-            compare_members(planned, actual, path, Path::attribute, found);
+            compare_members(planned, actual, path, |place, name| place.attribute(name), found);
         }
         (Value::Set(planned), Value::Set(actual)) => {
             if !sets_correlate(planned, actual) {
@@ -185,8 +192,8 @@ fn compare(planned: &Value, actual: &Value, path: &Path, found: &mut Vec<Violati
 fn compare_members(
     planned: &BTreeMap<String, Value>,
     actual: &BTreeMap<String, Value>,
-    path: &Path,
-    place: fn(&Path, &str) -> Path,
+    path: &Place<'_>,
+    place: for<'p> fn(&'p Place<'p>, &'p str) -> Place<'p>,
     found: &mut Vec<Violation>,
 ) {
     if !same_keys(planned, actual) {
@@ -208,13 +215,13 @@ fn sets_correlate(planned: &[Value], actual: &[Value]) -> bool {
 /// Where a value is unknown.
 pub(crate) fn unknown_paths(value: &Value) -> Vec<Path> {
     let mut found = Vec::new();
-    collect_unknown(value, &Path::root(), &mut found);
+    collect_unknown(value, &Place::Start(&Path::root()), &mut found);
     found
 }
 
-fn collect_unknown(value: &Value, path: &Path, found: &mut Vec<Path>) {
+fn collect_unknown(value: &Value, path: &Place<'_>, found: &mut Vec<Path>) {
     match value {
-        Value::Unknown(_) => found.push(path.clone()),
+        Value::Unknown(_) => found.push(path.into()),
         Value::List(elements) => {
             elements
                 .iter()

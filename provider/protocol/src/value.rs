@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 pub use codec_error::CodecError;
 pub use number::{Number, ParseNumberError};
-use path::Place;
+pub(crate) use path::Place;
 pub use path::{Path, Step};
 pub use reader::{Decode, Encode, Known, Reader};
 pub use refinements::{Bounds, Refinements};

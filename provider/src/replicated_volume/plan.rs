@@ -181,11 +181,10 @@ mod tests {
         } else {
             Vec::new()
         };
-        let prior = prior.clone();
         plan(PlanRequest {
             action,
-            config,
-            prior,
+            config: config.into(),
+            prior: prior.clone().into(),
             proposed,
             requires_replace,
             private: Vec::new(),

@@ -162,7 +162,7 @@ fn planned(req: &PlanRequest) -> PlanResult {
         {
             told.push(kept(undeclared));
         }
-        if plan != req.prior {
+        if plan != *req.prior {
             // What an apply finds beside the declared rules, nobody knows before.
             plan.set("undeclared_rules", Value::unknown());
         }

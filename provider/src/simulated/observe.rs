@@ -9,6 +9,7 @@ use drbd_schemas::facts::{
     RunningFacts, ThinPoolFacts, VolumeFacts, VolumeGroupFacts,
 };
 use drbd_schemas::{Declaration, Family, Resource, Verdict, VolumeNumber};
+use serde::Deserialize as _;
 
 use super::{SimulatedHost, SimulatedResource, World};
 
@@ -100,7 +101,7 @@ impl World {
 }
 
 fn declared(found: &SimulatedResource) -> Option<Resource> {
-    let declaration: Declaration = serde_json::from_value(found.declaration.clone()?).ok()?;
+    let declaration = Declaration::deserialize(found.declaration.as_ref()?).ok()?;
     Resource::try_from(declaration).ok()
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What a resource is asked.
 
+use std::sync::Arc;
+
 use crate::diagnostic::Diagnostic;
 use crate::value::{Path, Type, Value, json};
 
@@ -21,9 +23,9 @@ pub struct PlanRequest {
     /// What the plan is for.
     pub action: PlanAction,
     /// The configuration; null for a delete.
-    pub config: Value,
+    pub config: Arc<Value>,
     /// The last known state; null for a create.
-    pub prior: Value,
+    pub prior: Arc<Value>,
     /// The plan so far, with defaults, kept values, unknowns and semantic equality applied; null for a delete.
     pub proposed: Value,
     /// What forces a replacement so far, by the marks of the schema.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{Attribute, Kind, Nesting};
-use crate::value::{Path, Value};
+use crate::value::{Path, Place, Value};
 
 /// Every attribute null, every block empty.
 pub(crate) fn empty_object(fields: &[Attribute]) -> Value {
@@ -56,15 +56,15 @@ pub(crate) fn forget_write_only(fields: &[Attribute], value: &mut Value) -> bool
 /// Where write-only values are set, known or not.
 pub(crate) fn write_only_paths(fields: &[Attribute], value: &Value) -> Vec<Path> {
     let mut found = Vec::new();
-    collect_write_only(fields, value, &Path::root(), &mut found);
+    collect_write_only(fields, value, &Place::Start(&Path::root()), &mut found);
     found
 }
 
-fn collect_write_only(fields: &[Attribute], value: &Value, path: &Path, found: &mut Vec<Path>) {
+fn collect_write_only(fields: &[Attribute], value: &Value, path: &Place<'_>, found: &mut Vec<Path>) {
     for field in fields {
         let (member, place) = (value.get(&field.name), path.attribute(&field.name));
         if field.write_only && !member.is_null() {
-            found.push(place);
+            found.push((&place).into());
             continue;
         }
         let Some((nesting, inner)) = field.nested() else { continue };

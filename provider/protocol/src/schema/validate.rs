@@ -3,30 +3,37 @@
 
 use super::{Attribute, Nesting};
 use crate::diagnostic::Diagnostics;
-use crate::value::{Path, Value};
+use crate::value::{Path, Place, Value};
 
 /// Checks every known, non-null value against the validators of its attribute.
 pub(crate) fn validate_fields(fields: &[Attribute], value: &Value, path: &Path, found: &mut Diagnostics) {
+    validate_below(fields, value, &Place::Start(path), found);
+}
+
+fn validate_below(fields: &[Attribute], value: &Value, path: &Place<'_>, found: &mut Diagnostics) {
     for field in fields {
         let (member, place) = (value.get(&field.name), path.attribute(&field.name));
         if member.is_null() || member.is_unknown() {
             continue;
         }
-        field.validators.iter().for_each(|check| check(member, &place, found));
+        if !field.validators.is_empty() {
+            let path = Path::from(&place);
+            field.validators.iter().for_each(|check| check(member, &path, found));
+        }
         let Some((nesting, inner)) = field.nested() else { continue };
         match (nesting, member) {
-            (Nesting::Single, object) => validate_fields(inner, object, &place, found),
+            (Nesting::Single, object) => validate_below(inner, object, &place, found),
             (_, Value::List(elements)) => {
                 let elements = elements.iter().enumerate();
-                elements.for_each(|(i, element)| validate_fields(inner, element, &place.index(i), found));
+                elements.for_each(|(i, element)| validate_below(inner, element, &place.index(i), found));
             }
             (_, Value::Set(elements)) => {
                 elements
                     .iter()
-                    .for_each(|element| validate_fields(inner, element, &place.set_element(), found));
+                    .for_each(|element| validate_below(inner, element, &place.set_element(), found));
             }
             (_, Value::Map(entries)) => {
-                entries.iter().for_each(|(key, entry)| validate_fields(inner, entry, &place.key(key), found));
+                entries.iter().for_each(|(key, entry)| validate_below(inner, entry, &place.key(key), found));
             }
             _ => {}
         }

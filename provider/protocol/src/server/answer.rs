@@ -24,6 +24,17 @@ pub(crate) fn decode(ty: &Type, value: Option<&proto::DynamicValue>) -> Result<V
     Ok(json::decode(ty, text)?)
 }
 
+/// Whether a value is null, without reading it.
+pub(crate) fn is_null(value: Option<&proto::DynamicValue>) -> bool {
+    value.is_none_or(|value| match value.msgpack.as_slice() {
+        [] => matches!(value.json.trim_ascii(), b"" | b"null"),
+        bytes => bytes == NULL,
+    })
+}
+
+/// Null as MessagePack.
+const NULL: &[u8] = &[0xc0];
+
 /// Writes a value.
 pub(crate) fn encode(ty: &Type, value: &Value) -> Result<proto::DynamicValue, Diagnostic> {
     let msgpack = msgpack::encode(ty, value)?;
@@ -32,7 +43,7 @@ pub(crate) fn encode(ty: &Type, value: &Value) -> Result<proto::DynamicValue, Di
 
 /// The value null.
 pub(crate) fn null() -> proto::DynamicValue {
-    proto::DynamicValue { msgpack: vec![0xc0], json: Vec::new() }
+    proto::DynamicValue { msgpack: NULL.to_vec(), json: Vec::new() }
 }
 
 /// A path as it is; it ends before the first set element, for which the protocol has no step.
@@ -134,5 +145,15 @@ mod tests {
         assert_eq!(decode(&Type::String, Some(&json)).unwrap(), Value::from("x"));
         let bad = proto::DynamicValue { msgpack: vec![], json: vec![0xff] };
         assert!(decode(&Type::String, Some(&bad)).is_err());
+        for (value, null) in [
+            (None, true),
+            (Some(&proto::DynamicValue::default()), true),
+            (Some(&super::null()), true),
+            (Some(&proto::DynamicValue { msgpack: vec![], json: b" null\n".to_vec() }), true),
+            (Some(&json), false),
+            (Some(&encode(&Type::String, &Value::from("x")).unwrap()), false),
+        ] {
+            assert_eq!(is_null(value), null, "{value:?}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! PlanResourceChange: the mechanical plan, the resource's own part, and the check of both.
 
+use std::sync::Arc;
+
 use super::answer;
 use super::guard;
 use super::registry::{Entry, Prepared};
@@ -65,30 +67,36 @@ async fn try_plan(
 ) -> Result<Plan, Diagnostics> {
     let Prepared { ty, .. } = &entry.prepared;
     let fields = entry.prepared.fields();
-    let config = answer::decode(ty, request.config.as_ref())?;
-    let prior = answer::decode(ty, request.prior_state.as_ref())?;
-    let core_proposal = answer::decode(ty, request.proposed_new_state.as_ref())?;
+    let config = Arc::new(answer::decode(ty, request.config.as_ref())?);
+    let prior = Arc::new(answer::decode(ty, request.prior_state.as_ref())?);
     let capabilities = request.client_capabilities.unwrap_or_default();
-    let action = match (prior.is_null(), core_proposal.is_null()) {
+    // Whether there is one is all that is used of core's own proposal: `plan::propose` knows the schema's marks too.
+    let action = match (prior.is_null(), answer::is_null(request.proposed_new_state.as_ref())) {
         (_, true) => PlanAction::Delete,
         (true, false) => PlanAction::Create,
         (false, false) => PlanAction::Update,
     };
 
-    let mut proposed = Value::Null;
     if action != PlanAction::Delete {
         state::write_only_allowed(fields, &config, capabilities.write_only_attributes_allowed)?;
-        proposed = plan::propose(fields, &config, &prior);
     }
-    if action == PlanAction::Update {
-        plan::forget_changing(fields, &config, &prior, &mut proposed);
-    }
+    let propose = || {
+        let mut proposed = match action {
+            PlanAction::Delete => return Value::Null,
+            PlanAction::Create | PlanAction::Update => plan::propose(fields, &config, &prior),
+        };
+        if action == PlanAction::Update {
+            plan::forget_changing(fields, &config, &prior, &mut proposed);
+        }
+        proposed
+    };
+    let proposed = propose();
     let asked = PlanRequest {
         action,
-        config: config.clone(),
-        prior: prior.clone(),
+        config: Arc::clone(&config),
+        prior: Arc::clone(&prior),
         requires_replace: plan::replacements(fields, &prior, &proposed),
-        proposed: proposed.clone(),
+        proposed,
         private: request.prior_private.clone(),
         deferral_allowed: capabilities.deferral_allowed,
     };
@@ -101,7 +109,8 @@ async fn try_plan(
     if action == PlanAction::Delete {
         return Ok(Plan { planned: Value::Null, replace: Vec::new(), private, deferred });
     }
-    let planned = if deferred.is_some() { proposed } else { result.planned.unwrap_or(proposed) };
+    // Rarely needed once more, and then made once more: a copy for every plan would cost more.
+    let planned = result.planned.filter(|_| deferred.is_none()).unwrap_or_else(propose);
     let planned = finish(&entry.prepared, &config, &prior, planned)?;
     let mut replace = plan::replacements(fields, &prior, &planned);
     if action == PlanAction::Update {

@@ -75,6 +75,14 @@ fn conform_members(
     path: &Place<'_>,
     problems: &mut Vec<CodecError>,
 ) -> BTreeMap<String, Value> {
+    // Mostly nothing is missing and nothing is too much: then no map is built anew.
+    if members.keys().eq(types.keys()) {
+        for ((name, ty), member) in types.iter().zip(members.values_mut()) {
+            let value = std::mem::replace(member, Value::Null);
+            *member = conform_at(ty, value, &path.attribute(name), problems);
+        }
+        return members;
+    }
     let mut conformed = BTreeMap::new();
     for (name, ty) in types {
         let place = path.attribute(name);

@@ -248,8 +248,8 @@ mod tests {
         change(&mut plan);
         let req = PlanRequest {
             action: PlanAction::Update,
-            config: node(),
-            prior,
+            config: node().into(),
+            prior: prior.into(),
             proposed: plan.clone(),
             requires_replace: Vec::new(),
             private: Vec::new(),

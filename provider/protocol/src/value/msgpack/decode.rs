@@ -222,10 +222,12 @@ impl<'b> Input<'b> {
             let value = self.value(ty, &path.attribute(&name))?;
             members.insert(name, value);
         }
-        match types.keys().find(|name| !members.contains_key(*name)) {
-            None => Ok(members),
-            Some(missing) => Err(CodecError::new(path, format!("the attribute {missing:?} is missing"))),
+        // Each is one of the type's; as many as the type has are all of them.
+        if members.len() == types.len() {
+            return Ok(members);
         }
+        let missing = types.keys().find(|name| !members.contains_key(*name)).map_or("", String::as_str);
+        Err(CodecError::new(path, format!("the attribute {missing:?} is missing")))
     }
 
     fn typed(&mut self, path: &Place<'_>) -> Result<Value, CodecError> {

@@ -21,6 +21,15 @@ struct Output {
     bytes: Vec<u8>,
 }
 
+/// Why an object that has other attributes than its type cannot be written.
+fn misfit(types: &BTreeMap<String, Type>, members: &BTreeMap<String, Value>) -> String {
+    if let Some(extra) = members.keys().find(|name| !types.contains_key(*name)) {
+        return format!("found the attribute {extra:?}, which the schema does not have");
+    }
+    let missing = types.keys().find(|name| !members.contains_key(*name)).map_or("", String::as_str);
+    format!("the attribute {missing:?} is missing")
+}
+
 /// Writing to memory fails only for lengths beyond 32 bits.
 fn too_long(path: &Place<'_>) -> CodecError {
     CodecError::new(path, "the value is too long for the protocol (4 GiB)")
@@ -79,17 +88,11 @@ impl Output {
         members: &BTreeMap<String, Value>,
         path: &Place<'_>,
     ) -> Result<(), CodecError> {
-        if let Some(extra) = members.keys().find(|name| !types.contains_key(*name)) {
-            return Err(CodecError::new(
-                path,
-                format!("found the attribute {extra:?}, which the schema does not have"),
-            ));
+        if !members.keys().eq(types.keys()) {
+            return Err(CodecError::new(path, misfit(types, members)));
         }
         self.map_head(types.len(), path)?;
-        for (name, ty) in types {
-            let member = members.get(name);
-            let member =
-                member.ok_or_else(|| CodecError::new(path, format!("the attribute {name:?} is missing")))?;
+        for ((name, ty), member) in types.iter().zip(members.values()) {
             self.text(name, path)?;
             self.value(ty, member, &path.attribute(name))?;
         }
