@@ -3,7 +3,7 @@
 //! environment; in a process group of its own, so that no signal of the caller's terminal ends it half-way, and one that
 //! reads that terminal all the same is stopped by the kernel and ends at its deadline.
 
-use crate::orphans;
+use crate::{legacy, orphans};
 use drbd_engine::host::{Cmd, Exit, HostError, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -37,11 +37,20 @@ pub(crate) fn run(cmd: &Cmd) -> Result<Output, HostError> {
     let os = |error: std::io::Error| HostError::Os { what: format!("run {cmd}"), reason: error.to_string() };
     // No directory is set here (the program itself works in `/`): with one, the standard library would fork instead of
     // calling posix_spawn, and copy this process for every command.
-    let mut command = Command::new(path);
+    let mut command = match legacy::of(cmd, &path, &DIRECTORIES) {
+        Some(legacy) => {
+            let mut command = Command::new(legacy.path);
+            command.env_clear().arg0(cmd.program).env("PATH", legacy.search).envs([legacy.env]);
+            command
+        }
+        None => {
+            let mut command = Command::new(path);
+            command.env_clear().env("PATH", DIRECTORIES.join(":"));
+            command
+        }
+    };
     command
         .args(&cmd.args)
-        .env_clear()
-        .env("PATH", DIRECTORIES.join(":"))
         .env("LC_ALL", "C")
         .envs([orphans::environment()])
         .envs(cmd.env.iter().map(|(name, value)| (*name, value)))
@@ -114,10 +123,17 @@ impl Pipes {
     }
 
     /// Reads what is there now. A grandchild that goes on for ever does not keep us.
-    fn drain(&mut self) -> std::io::Result<()> {
+    /// Says whether there was any.
+    fn drain(&mut self) -> std::io::Result<bool> {
         let started = Instant::now();
-        while self.wait(Duration::ZERO)? && started.elapsed() < DRAINING {}
-        Ok(())
+        let mut any = false;
+        while self.wait(Duration::ZERO)? {
+            any = true;
+            if started.elapsed() >= DRAINING {
+                break;
+            }
+        }
+        Ok(any)
     }
 }
 
@@ -140,8 +156,8 @@ fn exit(status: ExitStatus) -> Exit {
 /// Between two looks at a child where the kernel cannot tell of its end (before Linux 5.3).
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 /// Between two looks at its output where it can. A pipe holds 64 KiB until then; being woken for each line that lvm
-/// writes would cost more than the line.
-const BETWEEN_READS: Duration = Duration::from_millis(10);
+/// writes would cost more than the line. Twice as long after each look that found nothing, because a look costs too.
+const BETWEEN_READS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(80)];
 /// For how long output is read at most in one go.
 const DRAINING: Duration = Duration::from_secs(2);
 
@@ -149,6 +165,8 @@ fn wait(child: &mut Child, pipes: &mut Pipes, deadline: Duration) -> std::io::Re
     let started = Instant::now();
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let [shortest, longest] = BETWEEN_READS;
+    let mut between = shortest;
     loop {
         if let Some(status) = child.try_wait()? {
             // What it said is in the pipes by now. What a grandchild may still say (a helper that drbdadm left in the
@@ -168,8 +186,8 @@ fn wait(child: &mut Child, pipes: &mut Pipes, deadline: Duration) -> std::io::Re
         }
         match &process {
             Some(process) => {
-                poll_for(&mut [PollFd::new(process, PollFlags::IN)], left.min(BETWEEN_READS))?;
-                pipes.drain()?;
+                poll_for(&mut [PollFd::new(process, PollFlags::IN)], left.min(between))?;
+                between = if pipes.drain()? { shortest } else { longest.min(between * 2) };
             }
             None => drop(pipes.wait(left.min(BETWEEN_LOOKS))?),
         }

@@ -11,6 +11,7 @@
 //! * [`wording`] says what is wrong with them in Ansible's words,
 //! * [`hidden`] keeps secrets out of the answer,
 //! * [`local_host`] is the engine's hands on this machine,
+//! * [`legacy`] starts the programs of DRBD 8.4 without a detour,
 //! * [`users`] finds the processes that use a device,
 //! * [`lock`] lets one writer in at a time,
 //! * [`orphans`] finds commands of a run that was killed,
@@ -25,6 +26,7 @@ mod door;
 mod handshake;
 mod hidden;
 mod inventory;
+mod legacy;
 mod local_host;
 mod lock;
 mod orphans;

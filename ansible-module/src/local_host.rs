@@ -5,7 +5,7 @@ use crate::stop::Stop;
 use crate::{block, child, users};
 use drbd_engine::host::{BlockDevice, Cmd, Host, HostError, Output, Process, Read};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
@@ -45,7 +45,7 @@ impl Host for LocalHost {
     }
 
     fn read(&self, path: &str) -> Result<Option<String>, HostError> {
-        match fs::read(path) {
+        match read_whole(path) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(os(format!("read {path}"))(error)),
@@ -117,6 +117,14 @@ impl Host for LocalHost {
             thread::sleep(left.min(Duration::from_millis(100)));
         }
     }
+}
+
+/// Files of `/proc` and `/sys` say that they have no size; with room from the start, one read gets most of them as a whole.
+fn read_whole(path: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(16 << 10);
+    // `take` keeps the standard library from asking for the size.
+    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Writes a file so that after a cut the old or the new content is there. The temporary name begins with a dot and

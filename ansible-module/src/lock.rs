@@ -86,9 +86,11 @@ fn take_in(dir: &str, name: &str, purpose: &str, patience: Duration, stop: &Stop
 
 fn sign(file: &mut File, purpose: &str) -> io::Result<()> {
     let since = humantime::format_rfc3339_seconds(SystemTime::now());
+    let text = format!("process {}, {purpose}, since {since}\n{}", std::process::id(), orphans::mark());
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
-    write!(file, "process {}, {purpose}, since {since}\n{}", std::process::id(), orphans::mark())
+    // In one piece: whoever looks meanwhile sees all of it or nothing.
+    file.write_all(text.as_bytes())
 }
 
 /// A command that the last holder left behind when it was killed.
