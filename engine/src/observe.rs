@@ -69,37 +69,63 @@ fn resource_knowing(
     declared: &Resource,
     known: Option<LvmReport>,
 ) -> Result<Observed, ObserveError> {
-    let mut observed = by_name(host, declared.name().as_str())?;
+    let name = declared.name().as_str();
+    let mut observed = by_name_and(host, name, Show::IfOthersRun)?;
     let node = declared.nodes.get_key_value(observed.node.as_str());
     let Some(family) = observed.drbd.family().filter(|_| observed.drbd.utils.is_some()) else {
         return Ok(observed);
     };
-    let Some((name, node)) = node else { return Ok(observed) };
+    let Some((node_name, node)) = node else { return Ok(observed) };
     if matches!(node.storage, Storage::LvmThin { .. } | Storage::Lvm { .. }) {
         observed.lvm = match known {
             Some(report) => report,
             None => lvm_report(host, &lvm_filter(host)?)?,
         };
     }
-    for (number, volume) in &declared.volumes {
-        if let Some(path) = declared.backing_path(name, *number) {
-            let device = devices::observe(host, &observed, *number, path, Some(volume.minor.get()), family)?;
-            observed.devices.insert(*number, device);
-        }
-    }
     if declared.unsupported_by(family).is_empty() {
         let text = res_file::render(declared, family, res_file::Secrets::Written);
-        observed.dry_run = staging::dry_run(host, &observed, declared.name().as_str(), &text)?;
+        observed.dry_run = staging::dry_run(host, &observed, name, &text)?;
+    }
+    let paths = || {
+        let each = declared.volumes.iter();
+        each.filter_map(|(number, volume)| {
+            Some((*number, volume, declared.backing_path(node_name, *number)?))
+        })
+    };
+    if observed.status.is_some() && observed.running.is_none() {
+        let mut all = paths().map(|(number, _, path)| devices::is_linked(host, &observed, number, &path));
+        if !all.try_fold(true, |all, one| Ok::<_, ObserveError>(all && one?))? {
+            observed.running = show(host)?.into_iter().find(|running| running.name == name);
+        }
+    }
+    for (number, volume, path) in paths() {
+        let device = devices::observe(host, &observed, number, path, Some(volume.minor.get()), family)?;
+        observed.devices.insert(number, device);
     }
     Ok(observed)
 }
 
+/// When the kernel's configuration is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    /// Whenever something runs.
+    IfAnyRuns,
+    /// When something else runs, whose ports only it tells. For a resource that runs as declared, the dry run of
+    /// `adjust`, which compares that very configuration, and the kernel's links between devices tell the rest.
+    IfOthersRun,
+}
+
 /// Observes what there is of a resource, knowing only its name.
 pub fn by_name(host: &impl Host, name: &str) -> Result<Observed, ObserveError> {
+    by_name_and(host, name, Show::IfAnyRuns)
+}
+
+fn by_name_and(host: &impl Host, name: &str, when: Show) -> Result<Observed, ObserveError> {
     let drbd = drbd(host)?;
     let statuses = statuses(host, &drbd)?;
     let (own, others): (Vec<_>, Vec<_>) = statuses.into_iter().partition(|status| status.name == name);
-    let shown = if own.is_empty() && others.is_empty() { Vec::new() } else { show(host)? };
+    let asked = !others.is_empty() || (when == Show::IfAnyRuns && !own.is_empty());
+    let shown = if asked { show(host)? } else { Vec::new() };
     Ok(Observed {
         node: host.node_name()?,
         drbd,

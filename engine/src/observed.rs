@@ -29,7 +29,8 @@ pub struct Observed {
     pub listening: Vec<SocketAddr>,
     /// The resource's state in the kernel.
     pub status: Option<ResourceStatus>,
-    /// The configuration that the kernel runs.
+    /// The configuration that the kernel runs. Not asked for where it [runs as declared](Self::runs_as_declared) and that
+    /// was seen without.
     pub running: Option<RunningResource>,
     /// Backing devices.
     pub devices: BTreeMap<VolumeNumber, Device>,
@@ -40,6 +41,11 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// The resource is up, and `drbdadm` finds in the kernel's configuration what is declared: disks, addresses, options.
+    pub fn runs_as_declared(&self) -> bool {
+        self.status.is_some() && self.dry_run == DryRun::Steps(Vec::new())
+    }
+
     /// A volume's device status in the kernel.
     pub fn device_status(&self, number: VolumeNumber) -> Option<&crate::tools::drbdsetup::DeviceStatus> {
         self.status.as_ref()?.devices.iter().find(|device| device.volume == number.get())

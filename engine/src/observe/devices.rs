@@ -36,6 +36,24 @@ pub(super) fn observe(
     Ok(Device { path, block: Some(block), content, in_use })
 }
 
+/// The kernel says without being asked for its configuration that it runs this volume on this device: it links the device
+/// to the volume's minor, and `drbdadm` finds nothing to adjust. The link alone would not do, because a device that holds
+/// only metadata has one, too.
+pub(super) fn is_linked(
+    host: &impl Host,
+    observed: &Observed,
+    number: VolumeNumber,
+    path: &str,
+) -> Result<bool, ObserveError> {
+    Ok(observed.runs_as_declared()
+        && host.block_device(path)?.is_some_and(|block| links(observed, number, &block)))
+}
+
+fn links(observed: &Observed, number: VolumeNumber, block: &BlockDevice) -> bool {
+    let Some(device) = observed.device_status(number) else { return false };
+    block.holders.contains(&format!("drbd{}", device.minor))
+}
+
 /// The kernel runs this very device as this volume's backing disk, whatever the spelling of its path.
 fn attached_here(
     host: &impl Host,
@@ -44,6 +62,9 @@ fn attached_here(
     path: &str,
     block: &BlockDevice,
 ) -> Result<bool, ObserveError> {
+    if observed.running.is_none() {
+        return Ok(observed.runs_as_declared() && links(observed, number, block));
+    }
     let volumes = observed.running.iter().flat_map(|running| &running.volumes);
     let Some(volume) = volumes.into_iter().find(|volume| volume.volume == number.get()) else {
         return Ok(false);

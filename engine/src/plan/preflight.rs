@@ -105,6 +105,10 @@ fn check_claims(context: &Context<'_>) -> Result<(), Refusal> {
 
 /// DRBD would go StandAlone on a port that a program has, and say so only in the kernel log.
 fn check_listeners(context: &Context<'_>) -> Result<(), Refusal> {
+    // It is DRBD itself that listens.
+    if context.observed.runs_as_declared() {
+        return Ok(());
+    }
     let own: Vec<u16> = context.observed.running.iter().flat_map(observe::ports_of_running).collect();
     let clash = |end: &Endpoint| {
         let (address, port) = (end.address.0, end.port.get());

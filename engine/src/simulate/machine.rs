@@ -276,12 +276,14 @@ impl Machine {
         let lv = path.strip_prefix("/dev/").and_then(|rest| self.lvs.get(rest));
         let number = self.lvs.keys().map(|name| format!("/dev/{name}")).chain(self.disks.keys().cloned());
         let index = number.into_iter().position(|name| name == path).unwrap_or(0);
+        let attached = self.running.values().filter(|running| running.disk.as_deref() == Some(path));
         Some(BlockDevice {
             kernel_name: format!("sim-{index}"),
             number: format!("250:{index}"),
             size_bytes: disk.size_kib * 1024,
             dm_uuid: lv.map(|lv| format!("LVM-{}{}", "g".repeat(32), lv.uuid)),
             serial: lv.is_none().then(|| format!("S-{}", path.trim_start_matches("/dev/"))),
+            holders: attached.map(|running| format!("drbd{}", running.minor)).collect(),
             ..BlockDevice::default()
         })
     }

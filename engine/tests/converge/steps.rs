@@ -2,7 +2,10 @@
 //! Single steps of `state: present`: together a whole run, each judged like one.
 
 use super::{Kind, Start, converge, declaration, names, world};
-use drbd_engine::simulate::Data;
+use drbd_engine::observe;
+use drbd_engine::observed::{Content, DryRun};
+use drbd_engine::simulate::{Cut, Data, SimHost};
+use drbd_schemas::args::{self, Args, Module};
 use drbd_schemas::reply::Code;
 use serde_json::{Value, json};
 
@@ -66,4 +69,38 @@ fn up_leaves_a_running_resource_alone_and_adjust_does_not() {
     assert_eq!(names(&converge(&world, "h1", &only(&request, &["config"]))), ["write_config"]);
     assert_eq!(names(&converge(&world, "h1", &only(&request, &["up"]))), [""; 0]);
     assert_eq!(names(&converge(&world, "h1", &only(&request, &["adjust"]))), ["adjust"]);
+}
+
+#[test]
+fn the_kernels_configuration_is_asked_for_unless_it_is_proven_to_be_the_declared_one() {
+    let kinds = [Kind::Thin, Kind::Device];
+    let world = world(kinds, &[Start::Nothing, Start::Nothing], true);
+    let request = declaration(kinds, "64MiB");
+    let look = || {
+        let Args::Resource(args) = args::parse(Module::DrbdResource, request.clone()).unwrap() else {
+            unreachable!()
+        };
+        observe::resource(&SimHost::new(&world, "h2", Cut::Never), &args.resource.unwrap()).unwrap()
+    };
+    let content = |observed: &drbd_engine::observed::Observed| {
+        observed.devices.values().next().map(|device| device.content.clone()).unwrap()
+    };
+    let reply = converge(&world, "h2", &request);
+    assert!(!reply.failed, "{}", reply.msg);
+    let seen = look();
+    assert_eq!((content(&seen), seen.running), (Content::AttachedHere, None), "two proofs are enough");
+
+    // The same link, but the kernel runs something else than what is declared: the link alone proves nothing.
+    let text = world.borrow().machines["h2"].running["r0"].text.clone();
+    world.borrow_mut().machine("h2").running.get_mut("r0").unwrap().text.push_str("# other");
+    let seen = look();
+    assert_ne!(seen.dry_run, DryRun::Steps(Vec::new()));
+    assert!(seen.running.is_some() && content(&seen) == Content::AttachedHere);
+
+    // As declared, but not linked: whatever the device holds, it is not said to be attached.
+    let mut all = world.borrow_mut();
+    let running = all.machine("h2").running.get_mut("r0").unwrap();
+    (running.text, running.disk) = (text, None);
+    drop(all);
+    assert_ne!(content(&look()), Content::AttachedHere);
 }
