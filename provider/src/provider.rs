@@ -11,6 +11,7 @@ use tfplugin::{
     AnyDataSource, AnyResource, Attribute, Context, Decode, Diagnostic, Diagnostics, Path, Provider, Schema,
     Value,
 };
+use tokio::sync::Semaphore;
 
 use crate::direct::Reservations;
 use crate::drbd_host::HostDataSource;
@@ -50,6 +51,7 @@ pub(crate) struct Configured {
     down: Mutex<BTreeSet<String>>,
     /// Nodes that this run began to make.
     begun: Mutex<BTreeSet<Owner>>,
+    meetings: Semaphore,
 }
 
 impl Shared {
@@ -86,13 +88,22 @@ impl Shared {
             reservations: Arc::clone(&self.reservations),
             down: Mutex::default(),
             begun: Mutex::default(),
+            meetings: Semaphore::new(MEETINGS),
         };
         let mut slot = self.configured.write().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(Arc::new(configured));
     }
 }
 
+/// Meetings of nodes at one time: fewer than sshd gives sessions on one connection.
+const MEETINGS: usize = 4;
+
 impl Configured {
+    /// A seat for a meeting of nodes, in which each host waits for the others.
+    pub(crate) fn meetings(&self) -> &Semaphore {
+        &self.meetings
+    }
+
     /// The host of a node's settings. Contacts nobody.
     ///
     /// # Errors
