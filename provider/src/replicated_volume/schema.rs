@@ -17,6 +17,8 @@ pub(crate) const DESCRIPTION: &str = "A block device that is replicated between 
     for a moment and connects to those of its peers, from the address that it replicates from. A security group, network ACL, firewall \
     or route that is in the way is named with the pair of nodes, the address and the port.\n\n\
     The device is used by one host at a time: `drbdadm primary <name>` there, then `device`.\n\n\
+    **When a node is lost**, a plan tells how much has to be sent to its replica: what changed meanwhile if its disks are kept, \
+    everything if they are gone too. When the last UpToDate copy is gone with them, the plan is refused and says what can be done.\n\n\
     **When a creation fails** after hosts were changed, Terraform marks the volume as tainted: the next apply removes what was made \
     and creates it anew. Nothing else is lost by that, as a creation never takes over a volume in service. `terraform untaint` makes \
     the next apply finish the volume in its place.";
