@@ -157,6 +157,47 @@ async fn a_volume_on_a_living_instance_of_the_node_is_not_torn_off() {
     assert!(said.contains(&one.id) && said.contains("running"), "{said}");
 }
 
+/// What a gate of EC2 says: which one, of what, how long, the last state, and what to do.
+#[tokio::test]
+async fn a_gate_that_stays_shut_says_what_it_saw_last_and_what_to_do() {
+    let cloud = Cloud::start();
+    let (ec2, owner) = (cloud.ec2(), cloud.owner("a"));
+    cloud.ask(json!({ "op": "states_take", "seconds": 3600 }));
+    let instance = ec2.ensure_instance(&owner, &cloud.launch(|_| ())).await.unwrap();
+    let id = instance.id.as_str();
+    let second = Duration::from_secs(1);
+    assert_eq!(
+        ec2.running(id, second).await.unwrap_err().to_string(),
+        format!(
+            "waited 1 s for {id}: instance running; last seen: pending. Look at `aws ec2 describe-instances --instance-ids {id}`, and \
+             apply again."
+        )
+    );
+    // One that ends instead is not waited for, and AWS's reason is told.
+    cloud.ask(json!({ "op": "terminate", "instance": id }));
+    let ended = ec2.running(id, MINUTE).await.unwrap_err();
+    assert!(!matches!(ended, Ec2Error::Overdue(_)), "{ended}");
+    let said = ended.to_string();
+    assert!(said.contains(id) && said.contains("terminated"), "{said}");
+
+    cloud.ask(json!({ "op": "states_take", "seconds": 0.1 }));
+    let instance = ec2.ensure_instance(&cloud.owner("b"), &cloud.launch(|_| ())).await.unwrap();
+    let id = instance.id.as_str();
+    ec2.running(id, MINUTE).await.unwrap();
+    for (system, guest) in [("impaired", "ok"), ("ok", "initializing"), ("impaired", "impaired")] {
+        cloud.ask(json!({ "op": "status", "instance": id, "system": system, "guest": guest }));
+        assert_eq!(
+            ec2.status_checks(id, second).await.unwrap_err().to_string(),
+            format!(
+                "waited 1 s for {id}: status checks; last seen: system {system}, instance {guest}. A failed system check is AWS's \
+                 hardware: terminate the instance, and apply again. A failed instance check is the guest: look at its console."
+            )
+        );
+    }
+    cloud.ask(json!({ "op": "status", "instance": id, "system": "ok", "guest": "ok" }));
+    ec2.status_checks(id, second).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_console_without_keys_is_said_with_the_way_out() {
     let cloud = Cloud::start();
