@@ -78,9 +78,9 @@ impl Work<'_> {
     ) -> Result<(), Diagnostic> {
         let known = prior.map(Known::read).unwrap_or_default();
         self.begin(state, prior);
-        let mut instance = match self.standing(state, prior, &known).await? {
-            Some(instance) => instance,
-            None => self.launch(state, place, known.private_ip.clone()).await?,
+        let (mut instance, launched) = match self.standing(state, prior, &known).await? {
+            Some(instance) => (instance, false),
+            None => (self.launch(state, place, known.private_ip.clone()).await?, true),
         };
         let id = instance.id.clone();
         let (ran, volumes) = tokio::join!(
@@ -94,7 +94,22 @@ impl Work<'_> {
         self.settings(&instance).await?;
         self.login(state, &instance).await?;
         self.guest(state, &volumes, &id).await?;
-        self.ec2.mark_finished(&instance).await.map_err(|error| self.told(&error))
+        if !launched {
+            return self.ec2.mark_finished(&instance).await.map_err(|error| self.told(&error));
+        }
+        let finished = self.ec2.finish(&self.owner, &instance).await;
+        finished.map_err(|error| {
+            if matches!(error, Ec2Error::TakenOver { .. }) {
+                self.let_go(state);
+            }
+            self.told(&error)
+        })
+    }
+
+    /// Forgets what another run has now: whatever is done with this state later must not touch it.
+    fn let_go(&mut self, state: &mut Value) {
+        state.set("volumes", Value::Map(BTreeMap::new()));
+        self.record(state, "instance", Value::Null);
     }
 
     fn told(&self, error: &Ec2Error) -> Diagnostic {
