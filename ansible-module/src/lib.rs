@@ -13,6 +13,7 @@
 //! * [`local_host`] is the engine's hands on this machine,
 //! * [`legacy`] starts the programs of DRBD 8.4 without a detour,
 //! * [`users`] finds the processes that use a device,
+//! * [`meet`] meets peers on replication ports,
 //! * [`lock`] lets one writer in at a time,
 //! * [`orphans`] finds commands of a run that was killed,
 //! * [`stop`] turns signals into a stop between steps,
@@ -29,6 +30,7 @@ mod inventory;
 mod legacy;
 mod local_host;
 mod lock;
+mod meet;
 mod orphans;
 mod person;
 mod stop;

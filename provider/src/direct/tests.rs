@@ -2,6 +2,7 @@
 //! The order of things across hosts, on simulated ones: who is asked what, after what, and who is not touched when
 //! something fails.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ impl HostLink for Recorded {
             Module::DrbdInfo => "info".to_owned(),
             Module::DrbdInitialSync => "initial sync".to_owned(),
             Module::DrbdStoragePool => "pool".to_owned(),
+            Module::DrbdPorts => "ports".to_owned(),
             Module::DrbdRole | Module::DrbdVerify => "not asked by the provider".to_owned(),
         };
         self.asked.lock().unwrap().push(format!("{} {what}", self.host));
@@ -108,7 +110,8 @@ impl Recorder {
     /// What was asked since the last call, looks and waits on all hosts at once written once.
     fn asked(&self) -> Vec<String> {
         let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
-        for what in ["info", "wait connected", "check present", "check absent", "present", "absent"] {
+        for what in ["info", "ports", "wait connected", "check present", "check absent", "present", "absent"]
+        {
             let all: Vec<String> = ["h1", "h2", "h3"].iter().map(|host| format!("{host} {what}")).collect();
             while let Some(at) = asked.windows(3).position(|three| all.iter().all(|one| three.contains(one)))
             {
@@ -153,6 +156,17 @@ async fn nobody_starts_the_first_synchronisation_before_all_are_connected_and_lo
         "h1 wait all_up_to_date",
     ];
     assert_eq!(hosts.asked(), stages);
+}
+
+#[tokio::test]
+async fn all_nodes_meet_on_their_ports_at_the_same_time() {
+    let (hosts, engine) = engine().await;
+    let ctx = Context::detached();
+    engine.reachable(&volume(|_| ()), run(&ctx)).await.unwrap();
+    assert_eq!(hosts.asked(), ["all ports"]);
+    hosts.refuse("10.0.0.2", Module::DrbdPorts);
+    refused(engine.reachable(&volume(|_| ()), run(&ctx)).await, "told to refuse");
+    assert!(hosts.up("r0").is_empty());
 }
 
 #[tokio::test]
@@ -260,7 +274,7 @@ async fn a_volume_leaves_all_hosts_or_none() {
     refused(engine.remove(&r0, Storage::Destroyed, run(&ctx)).await, "told to refuse");
     assert_eq!(hosts.up("r0").len(), 3);
     engine.remove(&r0, Storage::Destroyed, run(&ctx)).await.unwrap();
-    assert_eq!(engine.sight(&r0).await.unwrap(), Sight::Gone);
+    assert_eq!(engine.sight(&r0, &BTreeSet::new()).await.unwrap(), Sight::Gone);
     engine.remove(&r0, Storage::Destroyed, run(&ctx)).await.unwrap();
 }
 
@@ -280,6 +294,6 @@ async fn nothing_is_begun_after_the_deadline_or_a_stop() {
 async fn a_host_that_does_not_answer_is_an_error_and_never_an_absence() {
     let (hosts, engine) = engine().await;
     hosts.hosts.with(|world| world.hosts.values_mut().for_each(|host| host.unreachable = true));
-    let text = engine.sight(&volume(|_| ())).await.unwrap_err();
+    let text = engine.sight(&volume(|_| ()), &BTreeSet::new()).await.unwrap_err();
     assert_eq!(text.len(), 3, "each host is named: {text:?}");
 }
