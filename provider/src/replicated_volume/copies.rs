@@ -192,8 +192,8 @@ mod tests {
         ]);
         PlanRequest {
             action: PlanAction::Update,
-            config: state.clone(),
-            prior: state.clone(),
+            config: state.clone().into(),
+            prior: state.clone().into(),
             proposed: state,
             requires_replace: Vec::new(),
             private: Vec::new(),
