@@ -14,7 +14,7 @@ use crate::play::{Controller, Run};
 use crate::{HOSTS, playbook};
 
 /// From the oldest on.
-const INSTALLATIONS: [&str; 3] = ["ansible-2.14", "ansible-2.17", "ansible"];
+const INSTALLATIONS: [&str; 3] = ["ansible-2.14", "ansible", "ansible-2.21"];
 
 #[test]
 fn every_version_of_ansible_runs_the_playbook_with_one_ssh_execution_for_a_task() {

@@ -25,7 +25,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// With the newest Ansible.
+    /// With the Ansible that most tests use.
     pub fn new() -> Self {
         Self::with("ansible")
     }

@@ -156,7 +156,7 @@ fn three_zones_are_made_changed_grown_upgraded_and_repaired() -> Result<()> {
 fn three_zones_are_made_on_three_hosts_with_drbd_9() -> Result<()> {
     let lab = Lab::up(3)?;
     lab.simulate_drbd9(3)?;
-    let example = Example::copy(&lab, "three-zones", "ansible-2.17")?;
+    let example = Example::copy(&lab, "three-zones", "ansible-2.21")?;
     let said = example.twice(&["site.yml"])?;
     assert_eq!(said.recap.len(), 3, "{}", said.text);
     for host in 1..=3 {

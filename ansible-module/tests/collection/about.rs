@@ -182,12 +182,12 @@ pub(crate) fn repeated(name: &str, top: bool) -> bool {
     !top && ["net", "disk", "options"].contains(&name)
 }
 
-/// What stands for the keys of a dictionary that the user chooses.
+/// What stands for the keys of a dictionary that the user chooses; an identifier, as ansible-test wants it from 2.21 on.
 pub(crate) fn key_word(check: Option<&str>) -> &'static str {
     match check {
-        Some("node-name") => "<node>",
-        Some("volume-number") => "<volume>",
-        _ => "<name>",
+        Some("node-name") => "NODE",
+        Some("volume-number") => "VOLUME",
+        _ => "NAME",
     }
 }
 
