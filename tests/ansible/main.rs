@@ -107,8 +107,8 @@ fn secrets_do_not_show_and_a_login_user_becomes_root_without_pipelining() {
     let (lab, controller) = (Lab::up(2).unwrap(), Controller::new());
     controller.install(&lab, &[]).ok();
     // Without pipelining Ansible gives the module a terminal, and merges standard error into its answer.
-    let vars = controller
-        .write("vars.json", &json!({ "ansible_user": "ops", "ansible_pipelining": false }).to_string());
+    let vars = json!({ "ansible_user": "ops", "ansible_pipelining": false, "drbd_pipelining": false });
+    let vars = controller.write("vars.json", &vars.to_string());
     let secret = "hunter2Hunter2";
     let mut declaration = declaration();
     declaration["shared_secret"] = json!(secret);

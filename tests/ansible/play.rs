@@ -191,6 +191,13 @@ impl Run {
         self.output.stdout.matches("SSH: EXEC").count()
     }
 
+    /// The same for one task, by the whole of its name.
+    pub fn executions_of(&self, task: &str) -> usize {
+        let tasks = self.output.stdout.split("\nTASK [");
+        let of = tasks.filter(|text| text.starts_with(&format!("{task}]")));
+        of.map(|text| text.matches("SSH: EXEC").count()).sum()
+    }
+
     /// How many tasks changed a host.
     #[track_caller]
     pub fn changed(&self, host: &str) -> usize {

@@ -45,7 +45,7 @@ pub(crate) const REQUIREMENTS: [&str; 3] = [
 
 pub(crate) const NOTES: &[&str] = &[
     "The program C(drbd-host) does the work; it is installed once on each host. No Python is needed there.",
-    "Set C(ansible_pipelining=true). Then a task is a single SSH execution.",
+    "A task is a single SSH execution, whether or not pipelining is switched on. The variable C(drbd_pipelining), false, leaves that to the setting.",
     "Needs root (C(become=true)).",
     "Options take Ansible's spellings of booleans, numbers, lists and dictionaries; null is the same as left out.",
 ];
