@@ -3,7 +3,7 @@
 //!
 //! Not here: hosts. `ansible-test` is that of the newest version only, which finds the most.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde_json::Value;
@@ -26,11 +26,13 @@ fn modules() -> Vec<String> {
     modules
 }
 
-/// What `ansible-doc` knows of a module.
-fn documentation(controller: &Controller, module: &str) -> Value {
-    let name = format!("replivol.drbd.{module}");
-    let text = run(&mut controller.command("ansible-doc", &["--json", &name])).unwrap().ok().unwrap();
-    serde_json::from_str::<Value>(&text).unwrap()[&name].clone()
+/// What `ansible-doc` knows of each module, by its short name.
+fn documentation(controller: &Controller) -> BTreeMap<String, Value> {
+    let mut doc = controller.command("ansible-doc", &["--json"]);
+    doc.args(modules().iter().map(|module| format!("replivol.drbd.{module}")));
+    let pages: BTreeMap<String, Value> = serde_json::from_str(&run(&mut doc).unwrap().ok().unwrap()).unwrap();
+    let short = |name: String| name.strip_prefix("replivol.drbd.").unwrap().to_owned();
+    pages.into_iter().map(|(name, page)| (short(name), page)).collect()
 }
 
 #[test]
@@ -39,10 +41,11 @@ fn every_version_of_ansible_doc_lists_and_shows_every_module() {
         let controller = Controller::with(installation);
         let list = controller.command("ansible-doc", &["--list", "replivol.drbd"]);
         let listed = run(&mut { list }).unwrap().ok().unwrap();
+        let pages = documentation(&controller);
         for module in modules() {
             let line = listed.lines().find(|line| line.starts_with(&format!("replivol.drbd.{module} ")));
             assert!(line.is_some(), "{installation}: {module} is not in\n{listed}");
-            let page = documentation(&controller, &module);
+            let page = &pages[&module];
             for part in ["attributes", "options", "notes", "seealso", "version_added"] {
                 assert!(!page["doc"][part].is_null(), "{installation}: {module} has no {part}");
             }
@@ -56,8 +59,9 @@ fn every_version_of_ansible_doc_lists_and_shows_every_module() {
 #[test]
 fn every_option_and_return_value_of_the_schemas_is_documented() {
     let controller = Controller::new();
+    let pages = documentation(&controller);
     for module in modules() {
-        let page = documentation(&controller, &module);
+        let page = &pages[&module];
         let root = schema(&module);
         let mut missing = Vec::new();
         let top = &page["doc"]["options"];

@@ -141,6 +141,12 @@ fn three_zones_are_made_changed_grown_upgraded_and_repaired() -> Result<()> {
         "quorum: { quorum: majority, on-no-quorum: io-error }",
         "quorum: {}",
     )?;
+    // As fast as it goes: DRBD's own way begins slowly, and what grows and what is replaced is synchronised here.
+    example.replace(
+        "group_vars/by_hand.yml",
+        "net: { protocol: C }",
+        "net: { protocol: C }\n    disk: { c-plan-ahead: 0, resync-rate: 800M }",
+    )?;
 
     foretold_from_blank(&lab, &example)?;
     example.twice(&["site.yml"])?;
@@ -353,7 +359,14 @@ fn a_host_that_cannot_be_reached_stops_everything(lab: &Lab, example: &Example<'
     let part = example.play(&[CLUSTER, "--limit", "h1"])?;
     ensure!(!part.good && part.text.contains("Run it for all of them (without --limit)"), "{}", part.text);
     assert_eq!(file_of(lab, 1)?, before);
-    example.twice(&[CLUSTER]).map(drop)
+    let next = example.play(&[CLUSTER])?.good()?;
+    assert_eq!(
+        next.recap.values().map(|[changed, ..]| *changed).collect::<Vec<_>>(),
+        [1, 1],
+        "{}",
+        next.text
+    );
+    Ok(())
 }
 
 /// The volume grows while its file system is in use; returns the checksum of what is in it.
