@@ -16,9 +16,10 @@ mod sight;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use drbd_schemas::ResourceName;
+use drbd_schemas::{NodeName, ResourceName};
 use tfplugin::Diagnostics;
 
 use crate::engine::{Engine, Goal, Members, Outcome, Prepared, Run, Sight, Storage, Volume, Wanted};
@@ -69,8 +70,8 @@ impl Engine for DirectEngine {
         change::change(&self.configured, before, after, run).await
     }
 
-    async fn sight(&self, volume: &Volume) -> Result<Sight, Diagnostics> {
-        sight::sight(&self.configured, volume).await
+    async fn sight(&self, volume: &Volume, without: &BTreeSet<NodeName>) -> Result<Sight, Diagnostics> {
+        sight::sight(&self.configured, volume, without).await
     }
 
     async fn remove(&self, volume: &Volume, storage: Storage, run: Run<'_>) -> Result<(), Diagnostics> {

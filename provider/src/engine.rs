@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use drbd_schemas::{Minor, NodeName, Port, Resource, ResourceName};
+use serde::{Deserialize, Serialize};
 use tfplugin::{Context, Diagnostics};
 use tokio::time::Instant;
 
@@ -81,6 +82,17 @@ pub(crate) struct Outcome {
     /// What stays the same about the backing devices that hold this volume (`lv:<uuid>` and the like), wherever they are
     /// attached. Sorted.
     pub(crate) backings: Vec<String>,
+    /// What each replica holds.
+    pub(crate) copies: Copies,
+}
+
+/// What the replicas of a volume hold, as far as their hosts were asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Copies {
+    /// DRBD's word for the disk of each replica that is up, by node.
+    pub(crate) disks: BTreeMap<NodeName, String>,
+    /// Bytes that a replica lacks, by node, as those count them that are UpToDate.
+    pub(crate) behind: BTreeMap<NodeName, u64>,
 }
 
 /// A volume as a refresh finds it.
@@ -142,7 +154,12 @@ pub(crate) trait Engine: Send + Sync {
     ) -> impl Future<Output = Result<Outcome, Diagnostics>> + Send;
 
     /// Looks at a volume for a refresh; the answer may rest on facts that this process took earlier.
-    fn sight(&self, volume: &Volume) -> impl Future<Output = Result<Sight, Diagnostics>> + Send;
+    /// Nodes that are known not to answer are left out; then nothing is ever concluded to be gone.
+    fn sight(
+        &self,
+        volume: &Volume,
+        without: &BTreeSet<NodeName>,
+    ) -> impl Future<Output = Result<Sight, Diagnostics>> + Send;
 
     /// Removes a volume. Success when it was gone already; refused as a whole when it is in use anywhere.
     fn remove(

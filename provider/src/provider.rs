@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The provider itself: its block, and what its resources share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -46,10 +46,19 @@ pub(crate) struct Configured {
     ec2: Result<Ec2, Diagnostic>,
     hosts: Hosts,
     reservations: Arc<Reservations>,
-    /// Hosts of instances that this run found gone or stopped. Nobody has to wait for their answer.
-    down: Mutex<BTreeSet<String>>,
+    /// What this run found nodes to have lost, by the host that one logs in to.
+    losses: Mutex<BTreeMap<String, Losses>>,
     /// Nodes that this run began to make.
     begun: Mutex<BTreeSet<Owner>>,
+}
+
+/// What a node has lost, as EC2 tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Losses {
+    /// Its instance is gone or does not run. Nobody has to wait for its answer.
+    pub(crate) instance: bool,
+    /// The storage pools of which a disk is gone with its data.
+    pub(crate) pools: BTreeSet<String>,
 }
 
 impl Shared {
@@ -84,7 +93,7 @@ impl Shared {
             ec2: ec2.map(Ec2::new),
             hosts,
             reservations: Arc::clone(&self.reservations),
-            down: Mutex::default(),
+            losses: Mutex::default(),
             begun: Mutex::default(),
         };
         let mut slot = self.configured.write().unwrap_or_else(PoisonError::into_inner);
@@ -117,15 +126,15 @@ impl Configured {
         self.ec2.as_ref().map_err(Clone::clone)
     }
 
-    /// Remembers that the instance of this host does not run.
-    pub(crate) fn is_down(&self, host: &str) {
-        self.down.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());
+    /// Remembers what the node with this host has lost.
+    pub(crate) fn has_lost(&self, host: &str, losses: Losses) {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), losses);
     }
 
-    /// Whether the instance of a node was found not to run.
-    pub(crate) fn known_down(&self, node: &SshSettings) -> bool {
-        let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        node.host.as_ref().is_some_and(|host| down.contains(host))
+    /// What this run found a node to have lost.
+    pub(crate) fn losses(&self, node: &SshSettings) -> Losses {
+        let losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        node.host.as_ref().and_then(|host| losses.get(host)).cloned().unwrap_or_default()
     }
 
     /// Whether this is the first resource of this run that makes this node.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `drbd_replicated_volume`: one DRBD resource with one volume, placed by its group.
 
+mod copies;
 mod declare;
 mod import;
 mod model;

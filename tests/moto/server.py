@@ -366,6 +366,11 @@ class Control:
         made.add_tags(tags)
         return made.id
 
+    def delete_volume(self, volume):
+        """Behind everybody's back, with its data."""
+        backend().volumes.pop(volume)
+        self.cloud.hypervisor.delete(volume)
+
     def untag(self, object, prefix):
         """Behind everybody's back."""
         keys = backend().tags.get(object, {})

@@ -2,7 +2,7 @@
 //! The three-zones example from an empty account: the real API client, real SSH through a bastion, real DRBD. Two zones, as
 //! the kernel's DRBD is 8.4.
 
-use super::workspace::Workspace;
+use super::workspace::{Workspace, one_line};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use std::time::Duration;
@@ -39,6 +39,7 @@ fn from_an_empty_account_to_a_replicated_volume_and_back() -> Result<()> {
     ensure!(calls.len() <= 5, "{calls:?}");
 
     an_instance_that_is_lost_is_replaced_with_its_disk(&lab, &cloud, &example)?;
+    a_disk_that_is_lost_too_is_made_anew_unless_it_was_the_last_good_one(&lab, &cloud, &example)?;
 
     let groups = || Ok::<_, anyhow::Error>(cloud.ask(&json!({ "op": "groups" }))?.as_array().map(Vec::len));
     assert_eq!(groups()?, Some(2), "the bastion's, and that of the nodes");
@@ -63,6 +64,16 @@ fn an_instance_that_is_lost_is_replaced_with_its_disk(
 
     let plan = example.plan()?.context("a lost instance is a change")?;
     assert!(plan.contains("Its data disks stay: data/d0"), "{plan}");
+    let said = one_line(&plan);
+    let (lacks, unit) = said
+        .split("Its replica lacks ")
+        .nth(1)
+        .and_then(|rest| rest.split(" now;").next()?.split_once(' '))
+        .context(said.clone())?;
+    let unit = if unit == "KiB" { 1.0 } else { 1024.0 };
+    let lacks = lacks.parse::<f64>()? * unit;
+    ensure!(said.contains("Volume r0: the replica on drbd-b is behind"), "{said}");
+    ensure!(lacks > 0.0 && lacks < 16.0 * 1024.0, "what was written meanwhile, not {lacks} KiB");
     // The files for Ansible are written anew, as the host key is another; of ours nothing is made or destroyed.
     assert!(plan.contains("# drbd_node.this[\"b\"] will be updated in-place"), "{plan}");
     for line in plan.lines().filter(|line| line.trim_start().starts_with("# drbd_")) {
@@ -79,6 +90,41 @@ fn an_instance_that_is_lost_is_replaced_with_its_disk(
     let kib: u64 = resync.split_whitespace().nth(2).context("a resync")?.parse()?;
     ensure!(kib < 16 * 1024, "of 64 MiB only the changes are sent, not {kib} KiB");
     // The replica that came back has what was written while it was away, by a synchronisation of the changes only.
+    lab.sh(10, "drbdadm primary r0 && mount -o ro /dev/drbd1000 /mnt && grep -q before /mnt/x && grep -q after /mnt/x; r=$?; umount /mnt; drbdadm secondary r0; exit $r")?;
+    assert_eq!(example.plan()?, None);
+    Ok(())
+}
+
+fn a_disk_that_is_lost_too_is_made_anew_unless_it_was_the_last_good_one(
+    lab: &Lab,
+    cloud: &Cloud<'_>,
+    example: &Workspace<'_>,
+) -> Result<()> {
+    let of_b = |objects: Vec<serde_json::Value>| {
+        let one = objects.into_iter().find(|object| object["tags"]["replivol:node"] == "drbd-b");
+        one.map(|object| object["id"].clone()).context("drbd-b")
+    };
+    let (instances, volumes) = cloud.there()?;
+    cloud.ask(&json!({ "op": "terminate", "instance": of_b(instances)? }))?;
+    cloud.ask(&json!({ "op": "delete_volume", "volume": of_b(volumes)? }))?;
+
+    lab.eventually(2, Duration::from_secs(60), "drbdadm cstate r0 | grep -qv Connected")?;
+    lab.sh(2, "drbdadm outdate r0")?;
+    let refused = one_line(&example.plan().err().context("the last good copy was given up")?.to_string());
+    ensure!(refused.contains("the last UpToDate copy of volume r0"), "{refused}");
+    ensure!(refused.contains("drbd-a is Outdated"), "{refused}");
+    let (instances, volumes) = cloud.there()?;
+    assert_eq!((instances.len(), volumes.len()), (1, 1), "nothing is made");
+
+    // What the refusal advises.
+    lab.sh(2, "drbdadm primary --force r0 && drbdadm secondary r0")?;
+    let plan = one_line(&example.plan()?.context("a lost disk is a change")?);
+    ensure!(plan.contains("Volume r0: the replica on drbd-b is lost"), "{plan}");
+    ensure!(plan.contains("all 67.9 MiB are sent to it from drbd-a."), "{plan}");
+    example.apply()?;
+    up_to_date(lab)?;
+    let resync = lab.sh(2, "dmesg | grep -o 'will sync [0-9]* KB' | tail -1")?;
+    assert_eq!(resync.trim(), "will sync 69592 KB");
     lab.sh(10, "drbdadm primary r0 && mount -o ro /dev/drbd1000 /mnt && grep -q before /mnt/x && grep -q after /mnt/x; r=$?; umount /mnt; drbdadm secondary r0; exit $r")?;
     assert_eq!(example.plan()?, None);
     Ok(())

@@ -14,7 +14,7 @@ use drbd_schemas::{NodeName, Verdict};
 use tfplugin::Diagnostics;
 
 use super::crew::{AllFacts, Crew, unless_stopped};
-use crate::engine::{Goal, Outcome, Run, Volume};
+use crate::engine::{Copies, Goal, Outcome, Run, Volume};
 use crate::host::Trouble;
 use crate::provider::Configured;
 
@@ -22,6 +22,8 @@ use crate::provider::Configured;
 pub(super) const CONNECT: Duration = Duration::from_secs(60);
 /// How long one replica may take to have good data once the first synchronisation is started: an instant.
 const GOOD_DATA: Duration = Duration::from_secs(60);
+/// DRBD's word for a disk with good data.
+const GOOD: &str = "UpToDate";
 /// A resync may take as long as the run's deadline lets it.
 const RESYNC: Duration = Duration::from_secs(86_400);
 
@@ -140,7 +142,7 @@ fn has_good_data(crew: &Crew<'_>, facts: &AllFacts) -> bool {
     facts.values().filter_map(|facts| facts.resources.get(crew.name())).any(|resource| {
         !resource.volumes.is_empty()
             && resource.running.is_some()
-            && resource.volumes.values().all(|volume| volume.disk.as_deref() == Some("UpToDate"))
+            && resource.volumes.values().all(|volume| volume.disk.as_deref() == Some(GOOD))
     })
 }
 
@@ -192,7 +194,37 @@ pub(super) fn outcome_of<'f>(
         .filter_map(|backing| backing.identity.clone())
         .collect();
     backings.sort();
-    Outcome { size_bytes: sizes.filter(|bytes| *bytes > 0).min(), drift, catching_up: None, backings }
+    let copies = copies(name, facts);
+    Outcome { size_bytes: sizes.filter(|bytes| *bytes > 0).min(), drift, catching_up: None, backings, copies }
+}
+
+/// What the replicas hold. Only what a replica with good data counts is known to be lacking elsewhere.
+fn copies<'f>(name: &str, facts: impl Iterator<Item = (&'f NodeName, &'f HostFacts)>) -> Copies {
+    let mut copies = Copies::default();
+    for (node, facts) in facts {
+        let Some(resource) = facts.resources.get(name) else { continue };
+        let Some(running) = &resource.running else { continue };
+        let disks = || resource.volumes.values().filter_map(|volume| volume.disk.as_deref());
+        let Some(worst) = disks().find(|disk| *disk != GOOD).or_else(|| disks().next()) else { continue };
+        copies.disks.insert(node.clone(), worst.to_owned());
+        if worst != GOOD {
+            continue;
+        }
+        for (peer, connection) in &running.connections {
+            let Ok(peer) = NodeName::new(peer) else { continue };
+            let lacks: Option<Vec<u64>> =
+                connection.volumes.values().map(|volume| volume.out_of_sync_bytes).collect();
+            if let Some(lacks) = lacks.filter(|lacks| !lacks.is_empty()) {
+                let lacks: u64 = lacks.iter().sum();
+                copies
+                    .behind
+                    .entry(peer)
+                    .and_modify(|most: &mut u64| *most = lacks.max(*most))
+                    .or_insert(lacks);
+            }
+        }
+    }
+    copies
 }
 
 /// All disks are up and none has ever had data: the first synchronisation did not happen.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Reading a volume for a refresh, from facts that all reads of a host share.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use drbd_schemas::facts::{HostFacts, ResourceFacts};
@@ -13,10 +14,16 @@ use super::crew::{Crew, collected};
 use crate::engine::{Sight, Volume};
 use crate::provider::Configured;
 
-/// Looks at the volume on all of its hosts. A host that does not answer is an error, never an absence.
-pub(super) async fn sight(configured: &Configured, volume: &Volume) -> Result<Sight, Diagnostics> {
+/// Looks at the volume on its hosts, but for those that are known not to answer. A host that does not answer is an error,
+/// never an absence.
+pub(super) async fn sight(
+    configured: &Configured,
+    volume: &Volume,
+    without: &BTreeSet<NodeName>,
+) -> Result<Sight, Diagnostics> {
     let crew = Crew::new(configured, volume)?;
-    let looks = crew.members.iter().map(|member| async move {
+    let asked = crew.members.iter().filter(|member| !without.contains(&member.name));
+    let looks = asked.map(|member| async move {
         let doing = format!("read {}", volume.resource.name());
         let facts = member.host.facts().await;
         facts.map(|facts| (&member.name, facts)).map_err(|trouble| {
@@ -31,10 +38,12 @@ pub(super) async fn sight(configured: &Configured, volume: &Volume) -> Result<Si
 
 fn judge(volume: &Volume, seen: &[(&NodeName, Arc<HostFacts>)]) -> Sight {
     let name = volume.resource.name().as_str();
-    let gone = seen.iter().all(|(node, facts)| {
-        // Another host at this address says nothing about ours.
-        facts.node == node.as_str() && facts.resources.get(name).is_none_or(nothing_left)
-    });
+    let all_asked = seen.len() == volume.members.len();
+    let gone = all_asked
+        && seen.iter().all(|(node, facts)| {
+            // Another host at this address says nothing about ours.
+            facts.node == node.as_str() && facts.resources.get(name).is_none_or(nothing_left)
+        });
     if gone {
         return Sight::Gone;
     }

@@ -2,6 +2,7 @@
 //! The order of things across hosts, on simulated ones: who is asked what, after what, and who is not touched when
 //! something fails.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -260,7 +261,7 @@ async fn a_volume_leaves_all_hosts_or_none() {
     refused(engine.remove(&r0, Storage::Destroyed, run(&ctx)).await, "told to refuse");
     assert_eq!(hosts.up("r0").len(), 3);
     engine.remove(&r0, Storage::Destroyed, run(&ctx)).await.unwrap();
-    assert_eq!(engine.sight(&r0).await.unwrap(), Sight::Gone);
+    assert_eq!(engine.sight(&r0, &BTreeSet::new()).await.unwrap(), Sight::Gone);
     engine.remove(&r0, Storage::Destroyed, run(&ctx)).await.unwrap();
 }
 
@@ -280,6 +281,6 @@ async fn nothing_is_begun_after_the_deadline_or_a_stop() {
 async fn a_host_that_does_not_answer_is_an_error_and_never_an_absence() {
     let (hosts, engine) = engine().await;
     hosts.hosts.with(|world| world.hosts.values_mut().for_each(|host| host.unreachable = true));
-    let text = engine.sight(&volume(|_| ())).await.unwrap_err();
+    let text = engine.sight(&volume(|_| ()), &BTreeSet::new()).await.unwrap_err();
     assert_eq!(text.len(), 3, "each host is named: {text:?}");
 }

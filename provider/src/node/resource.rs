@@ -103,14 +103,14 @@ impl NodeResource {
         let mut drift = Vec::new();
         if ec2::is_instance(&state) {
             let configured = self.shared.configured()?;
-            match ec2::see(configured.ec2()?, state).await? {
+            let host = state.get("ssh").get("host").as_str().map(str::to_owned);
+            let (seen, losses) = ec2::see(configured.ec2()?, state).await?;
+            if let Some(host) = host {
+                configured.has_lost(&host, losses);
+            }
+            match seen {
                 ec2::Seen::Gone => return Ok(None),
-                ec2::Seen::Down(down) => {
-                    if let Some(host) = down.get("ssh").get("host").as_str() {
-                        configured.is_down(host);
-                    }
-                    return Ok(Some(down));
-                }
+                ec2::Seen::Down(down) => return Ok(Some(down)),
                 ec2::Seen::Up(up, found) => (state, drift) = (up, found),
             }
             // Its making ended before the first login: nobody knows yet how to ask the host.

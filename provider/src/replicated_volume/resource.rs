@@ -13,7 +13,7 @@ use tfplugin::{
 use tokio::time::Instant;
 
 use super::model::{VolumeModel, replicas_value};
-use super::{declare, import, plan, schema};
+use super::{copies, declare, import, plan, schema};
 use crate::direct::DirectEngine;
 use crate::engine::{self, Engine, Members, Outcome, Run, Sight, Standing, Storage, Wanted};
 use crate::provider::Shared;
@@ -63,33 +63,47 @@ impl VolumeResource {
         }
     }
 
-    async fn try_read(&self, mut state: Value) -> Result<ReadResult, Diagnostics> {
+    async fn try_read(&self, req: ReadRequest) -> Result<ReadResult, Diagnostics> {
+        let mut state = req.state;
         let model = VolumeModel::decode(&state, &Path::root())?;
         let volume = stored(&model)?;
         let unfinished = model.drift.iter().filter(|line| *line == UNFINISHED).cloned();
-        let down = self.down(&volume)?;
-        if !down.is_empty() {
-            // Its node says so, too, and is repaired first.
-            let lines = down.into_iter().map(|node| format!("{node}: its instance does not run"));
-            state.set("drift", Value::list(unfinished.chain(lines)));
-            return Ok(ReadResult::ok(state));
+        let mut found = self.losses(&model, &volume)?;
+        let outcome = match self.engine()?.sight(&volume, &found.away).await {
+            Ok(Sight::Gone) => return Ok(ReadResult::gone()),
+            Ok(Sight::There(outcome)) => outcome,
+            Err(problems) if found.away.is_empty() => return Err(problems),
+            // A plan that repairs what is away must not fail for what cannot be asked.
+            Err(_) => Outcome::default(),
+        };
+        // Their nodes say so, too, and are repaired first.
+        let away = found.away.iter().map(|node| format!("{node}: its instance does not run"));
+        let drift = unfinished.chain(away).chain(outcome.drift.iter().cloned()).collect();
+        fill(&mut state, &Outcome { drift, ..outcome.clone() });
+        let mut backings = outcome.backings;
+        if !found.away.is_empty() {
+            backings.extend(Kept::read(&req.private).backings);
+            backings.sort();
+            backings.dedup();
         }
-        match self.engine()?.sight(&volume).await? {
-            Sight::Gone => Ok(ReadResult::gone()),
-            Sight::There(outcome) => {
-                let kept = Kept::of(&outcome);
-                let drift = unfinished.chain(outcome.drift).collect();
-                fill(&mut state, &Outcome { drift, ..outcome });
-                Ok(ReadResult::ok(state).private(kept))
-            }
-        }
+        found.copies = outcome.copies;
+        Ok(ReadResult::ok(state).private(Kept { backings, found }.write()))
     }
 
-    /// Nodes whose instance this run found not to run.
-    fn down(&self, volume: &engine::Volume) -> Result<Vec<String>, Diagnostic> {
+    /// What this run found the nodes of a volume to have lost.
+    fn losses(&self, model: &VolumeModel, volume: &engine::Volume) -> Result<copies::Found, Diagnostic> {
         let configured = self.shared.configured()?;
-        let down = volume.members.iter().filter(|(_, ssh)| configured.known_down(ssh));
-        Ok(down.map(|(name, _)| name.to_string()).collect())
+        let mut found = copies::Found::default();
+        for (name, ssh) in &volume.members {
+            let losses = configured.losses(ssh);
+            if losses.instance {
+                found.away.insert(name.clone());
+            }
+            if losses.pools.contains(&model.group.storage_pool) {
+                found.lost.insert(name.clone());
+            }
+        }
+        Ok(found)
     }
 
     async fn try_update(&self, req: &UpdateRequest, ctx: &Context) -> Result<ApplyResult, Diagnostics> {
@@ -169,12 +183,21 @@ struct Kept {
     /// Its backing devices, by what stays the same about them.
     #[serde(default)]
     backings: Vec<String>,
+    /// What its replicas held when they were last looked at.
+    #[serde(default)]
+    found: copies::Found,
 }
 
 impl Kept {
-    /// As private bytes.
+    /// What an apply leaves, as private bytes.
     fn of(outcome: &Outcome) -> Vec<u8> {
-        serde_json::to_vec(&Self { backings: outcome.backings.clone() }).unwrap_or_default()
+        let found = copies::Found { copies: outcome.copies.clone(), ..copies::Found::default() };
+        Self { backings: outcome.backings.clone(), found }.write()
+    }
+
+    /// As private bytes.
+    fn write(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// From private bytes; nothing, when there are none.
@@ -364,7 +387,11 @@ impl Resource for VolumeResource {
     }
 
     async fn plan(&self, req: PlanRequest, _ctx: &Context) -> PlanResult {
-        plan::plan(req).into()
+        let told = copies::told(&Kept::read(&req.private).found, &req);
+        if told.has_errors() {
+            return Err(told).into();
+        }
+        PlanResult::from(plan::plan(req)).diagnostics(told)
     }
 
     async fn create(&self, req: CreateRequest, ctx: &Context) -> ApplyResult {
@@ -372,7 +399,7 @@ impl Resource for VolumeResource {
     }
 
     async fn read(&self, req: ReadRequest, _ctx: &Context) -> ReadResult {
-        self.try_read(req.state).await.unwrap_or_else(ReadResult::failed)
+        self.try_read(req).await.unwrap_or_else(ReadResult::failed)
     }
 
     async fn update(&self, req: UpdateRequest, ctx: &Context) -> ApplyResult {

@@ -14,6 +14,8 @@ pub(crate) const DESCRIPTION: &str = "A block device that is replicated between 
     and waits until the peers are connected. The first full synchronisation is skipped where every replica is proven blank (new thin \
     volumes); else it runs, and `wait_for_sync` says whether to wait for it. A device that holds anything else is refused.\n\n\
     The device is used by one host at a time: `drbdadm primary <name>` there, then `device`.\n\n\
+    **When a node is lost**, a plan tells how much has to be sent to its replica: what changed meanwhile if its disks are kept, \
+    everything if they are gone too. When the last UpToDate copy is gone with them, the plan is refused and says what can be done.\n\n\
     **When a creation fails** after hosts were changed, Terraform marks the volume as tainted: the next apply removes what was made \
     and creates it anew. Nothing else is lost by that, as a creation never takes over a volume in service. `terraform untaint` makes \
     the next apply finish the volume in its place.";

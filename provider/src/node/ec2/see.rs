@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 //! An instance and its disks as a refresh finds them: two calls for all nodes together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drbd_ec2::{Ec2, Ec2Error, Instance, InstanceState, Inventory, Volume};
 use tfplugin::{Diagnostic, Value};
 
 use super::model::{Known, instance_value, volume_value};
 use super::told;
+use crate::provider::Losses;
 
 /// What a refresh found.
 #[derive(Debug)]
@@ -20,26 +21,27 @@ pub(crate) enum Seen {
     Up(Value, Vec<String>),
 }
 
-/// Looks at a node.
+/// Looks at a node: what is there, and what it has lost.
 ///
 /// # Errors
 /// When EC2 could not be asked.
-pub(crate) async fn see(ec2: &Ec2, mut state: Value) -> Result<Seen, Diagnostic> {
+pub(crate) async fn see(ec2: &Ec2, mut state: Value) -> Result<(Seen, Losses), Diagnostic> {
     let node = state.get("name").as_str().unwrap_or_default().to_owned();
     let known = Known::read(&state);
     let found = find(ec2, &known).await.map_err(|error| told(&error, &node))?;
+    let losses = found.losses(&known);
     if found.is_gone() {
-        return Ok(Seen::Gone);
+        return Ok((Seen::Gone, losses));
     }
     let mut drift = found.write(&mut state, &known);
-    if found.instance.as_ref().is_some_and(|instance| instance.state == InstanceState::Running) {
-        return Ok(Seen::Up(state, drift));
+    if !losses.instance {
+        return Ok((Seen::Up(state, drift), losses));
     }
     let is = found.instance.as_ref().map_or_else(|| "terminated".to_owned(), |i| i.state.to_string());
     let id = known.instance.as_deref().unwrap_or("of this node");
     drift.insert(0, format!("the instance {id} is {is}"));
     state.set("drift", Value::list(drift));
-    Ok(Seen::Down(state))
+    Ok((Seen::Down(state), losses))
 }
 
 /// The objects of a node that there are.
@@ -82,6 +84,14 @@ impl Found {
 
     fn is_gone(&self) -> bool {
         self.instance.is_none() && self.volumes.is_empty()
+    }
+
+    fn losses(&self, known: &Known) -> Losses {
+        let runs = self.instance.as_ref().is_some_and(|instance| instance.state == InstanceState::Running);
+        let lost = known.volumes.keys().filter(|role| !self.volumes.contains_key(*role));
+        let pools: BTreeSet<String> =
+            lost.filter_map(|role| Some(role.split_once('/')?.0.to_owned())).collect();
+        Losses { instance: !runs, pools }
     }
 
     /// Puts what there is into a state; what is wrong, in words.
@@ -232,6 +242,19 @@ pub(super) mod tests {
         assert!(state.get("instance").is_null());
         assert_eq!(state.get("volumes").get("data/d0").get("id").as_str(), Some("vol-1"));
         assert!(Found::of(&Inventory::default(), &known()).is_gone());
+    }
+
+    #[test]
+    fn what_a_node_has_lost_is_known_to_its_volumes() {
+        let losses = |state: InstanceState, volume: Option<Volume>| {
+            let losses = Found::of(&inventory(Some(instance(state)), volume), &known()).losses(&known());
+            (losses.instance, losses.pools.into_iter().collect::<Vec<_>>())
+        };
+        let disk = || Some(volume(100, Some("i-1")));
+        assert_eq!(losses(InstanceState::Running, disk()), (false, vec![]));
+        assert_eq!(losses(InstanceState::Stopped, disk()), (true, vec![]));
+        assert_eq!(losses(InstanceState::Terminated, disk()), (true, vec![]));
+        assert_eq!(losses(InstanceState::Running, None), (false, vec!["data".to_owned()]));
     }
 
     #[test]
