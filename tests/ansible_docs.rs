@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 use support::made::checkout;
 
 const PAGE: &str = "docs/ansible.md";
-const MODULES: [&str; 7] = [
+const MODULES: [&str; 8] = [
     "drbd_storage_pool",
+    "drbd_ports",
     "drbd_resource",
     "drbd_wait",
     "drbd_initial_sync",

@@ -13,7 +13,7 @@ use crate::stop::Stop;
 use crate::wording;
 use drbd_engine::host::Host;
 use drbd_engine::run::{self, Mode};
-use drbd_engine::{info, pool, role, verify, wait};
+use drbd_engine::{info, pool, ports, role, verify, wait};
 use drbd_schemas::args::{self, Args, Module};
 use drbd_schemas::reply::{Code, Reply};
 use drbd_schemas::secret::Secret;
@@ -238,6 +238,10 @@ fn take_locks(args: &Args, module: Module, mode: Mode, stop: &Stop) -> Result<Ve
         Args::StoragePool(args) => Ok(vec![take(format!("pool-{}", args.volume_group), args.lock_timeout)?]),
         Args::Role(args) => Ok(vec![take(format!("resource-{}", args.name), args.lock_timeout)?]),
         Args::Verify(args) => Ok(vec![take(format!("resource-{}", args.name), args.lock_timeout)?]),
+        // Two runs that want the same port at the same time would take each other for strangers.
+        Args::Ports(args) => {
+            Ok(vec![take(format!("resource-{}", args.resource.name()), args.run.lock_timeout)?])
+        }
         Args::Info(_) | Args::Wait(_) => Ok(Vec::new()),
     }
 }
@@ -252,6 +256,7 @@ pub(crate) fn dispatch(host: &impl Host, args: &Args, mode: Mode) -> Reply {
         Args::StoragePool(args) => pool::storage_pool(host, args, mode),
         Args::Role(args) => role::role(host, args, mode),
         Args::Verify(args) => verify::verify(host, args, mode),
+        Args::Ports(args) => ports::ports(host, args, mode),
     }
 }
 

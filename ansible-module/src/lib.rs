@@ -12,6 +12,7 @@
 //! * [`hidden`] keeps secrets out of the answer,
 //! * [`local_host`] is the engine's hands on this machine,
 //! * [`users`] finds the processes that use a device,
+//! * [`meet`] meets peers on replication ports,
 //! * [`lock`] lets one writer in at a time,
 //! * [`orphans`] finds commands of a run that was killed,
 //! * [`stop`] turns signals into a stop between steps,
@@ -27,6 +28,7 @@ mod hidden;
 mod inventory;
 mod local_host;
 mod lock;
+mod meet;
 mod orphans;
 mod person;
 mod stop;

@@ -2,8 +2,9 @@
 //! The engine's hands on this machine.
 
 use crate::stop::Stop;
-use crate::{block, child, users};
+use crate::{block, child, meet, users};
 use drbd_engine::host::{BlockDevice, Cmd, Host, HostError, Output, Process, Read};
+use drbd_engine::meeting::{Meeting, Met, NoMeeting};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -94,6 +95,10 @@ impl Host for LocalHost {
 
     fn users_of(&self, device: &BlockDevice) -> Result<Vec<Process>, HostError> {
         users::of(device)
+    }
+
+    fn meet(&self, meeting: &Meeting) -> Result<Vec<Met>, NoMeeting> {
+        meet::meet(meeting, &self.stop)
     }
 
     fn checkpoint(&self) -> Result<(), HostError> {

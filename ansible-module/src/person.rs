@@ -26,7 +26,8 @@ Usage:
   drbd-host inventory --list  an Ansible inventory from Terraform's state (linked as drbd_inventory: a script of it)
   drbd-host --version
 
-Modules: drbd_resource, drbd_info, drbd_wait, drbd_initial_sync, drbd_storage_pool, drbd_role, drbd_verify.
+Modules: drbd_resource, drbd_info, drbd_wait, drbd_initial_sync, drbd_storage_pool, drbd_role, drbd_verify,
+         drbd_ports.
 Called as AnsiballZ_MODULE, or with _ansible_module_name in the input, it is that Ansible module.";
 
 /// What a person wants.

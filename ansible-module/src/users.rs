@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Which processes use a block device: those that have it open, and those that have a file open, work in, or run a
-//! program from a file system on it. From `/proc`, because `fuser` and `lsof` are not everywhere.
+//! program from a file system on it; and which one listens on a port. From `/proc`, because `fuser` and `lsof` are not everywhere.
 //!
 //! Not here: users inside the kernel (swap, device mapper, NFS); they are no processes.
 
 use drbd_engine::host::{BlockDevice, HostError, Process};
 use rustix::fs::{FileType, Stat, lstat, major, minor, stat};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// The processes that use a device, this one excepted.
@@ -43,6 +44,31 @@ fn how(process: &Path, number: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// The process that listens on a TCP port of this host at this address; `None` where the kernel itself does, as for DRBD.
+pub(crate) fn listening_at(at: SocketAddr) -> Option<Process> {
+    let sockets =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|file| fs::read_to_string(file).unwrap_or_default());
+    let inode = sockets.iter().flat_map(|text| text.lines()).find_map(|line| inode_of(line, at.port()))?;
+    let link = format!("socket:[{inode}]");
+    let pids = fs::read_dir("/proc").ok()?.flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).find_map(|pid| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+        let has =
+            |entry: fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == link.as_str());
+        let name = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
+        open.into_iter().any(has).then(|| Process { pid, name: name(), how: String::new() })
+    })
+}
+
+/// The inode of a socket that listens on a port, from its line of `/proc/net/tcp`.
+fn inode_of(line: &str, port: u16) -> Option<&str> {
+    const LISTENS: &str = "0A";
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (_, found) = words.get(1)?.rsplit_once(':')?;
+    let is_it = u16::from_str_radix(found, 16) == Ok(port) && words.get(3) == Some(&LISTENS);
+    words.get(9).copied().filter(|_| is_it)
 }
 
 /// It is the device itself, or a file on it.

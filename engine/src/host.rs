@@ -5,6 +5,7 @@
 //! binary has the real one (child processes and files); tests have a replaying one. Nothing else in the
 //! engine touches processes, files, the clock or the network.
 
+use crate::meeting::{Meeting, Met, NoMeeting};
 use std::fmt;
 use std::time::Duration;
 
@@ -269,6 +270,8 @@ pub trait Host {
     fn first_data(&self, path: &str, end: Option<u64>, read: Read) -> Result<Option<u64>, HostError>;
     /// Processes that hold a block device open, or use a file system on it.
     fn users_of(&self, device: &BlockDevice) -> Result<Vec<Process>, HostError>;
+    /// Meets peers on replication ports. The sockets are closed again when this returns.
+    fn meet(&self, meeting: &Meeting) -> Result<Vec<Met>, NoMeeting>;
     /// Fails when somebody asked this run to stop. Called between steps.
     fn checkpoint(&self) -> Result<(), HostError>;
     /// Milliseconds since some fixed moment.

@@ -14,6 +14,7 @@ mod tools;
 pub use machine::{Content, Data, Disk, Lv, Machine, Metadata, Running, World};
 
 use crate::host::{BlockDevice, Cmd, Host, HostError, Output, Process, Read};
+use crate::meeting::{Knock, Meeting, Met, NoMeeting};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -178,6 +179,12 @@ impl Host for SimHost {
     fn is_directory(&self, path: &str) -> Result<bool, HostError> {
         self.alive()?;
         Ok(self.world.borrow_mut().machine(&self.name).directories.contains(path))
+    }
+
+    /// The network of the model is open.
+    fn meet(&self, meeting: &Meeting) -> Result<Vec<Met>, NoMeeting> {
+        self.alive()?;
+        Ok(meeting.ways.iter().map(|_| Met { knock: Knock::Answered, heard: true }).collect())
     }
 
     fn checkpoint(&self) -> Result<(), HostError> {

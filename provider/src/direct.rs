@@ -2,13 +2,14 @@
 //! The direct engine: volumes on hosts that are reached over SSH, one run of `drbd-host` after the other.
 //!
 //! Here is the order of things across hosts. What a host has to do for its part is decided on the host by the module,
-//! with the same code that a playbook runs. `prepare` is in `direct/prepare.rs`, creating and repairing in
+//! with the same code that a playbook runs. `prepare` is in `direct/prepare.rs`, the gate before a creation in `direct/ports.rs`, creating and repairing in
 //! `direct/bring_up.rs`, changing in `direct/change.rs`, removing in `direct/remove.rs`, reading in `direct/sight.rs`.
 
 mod bring_up;
 mod change;
 mod crew;
 pub(crate) mod found;
+mod ports;
 mod prepare;
 mod remove;
 mod reservations;
@@ -51,6 +52,10 @@ impl Engine for DirectEngine {
 
     async fn rehearse(&self, volume: &Volume, run: Run<'_>) -> Result<(), Diagnostics> {
         bring_up::rehearse(&self.configured, volume, run).await
+    }
+
+    async fn reachable(&self, volume: &Volume, run: Run<'_>) -> Result<(), Diagnostics> {
+        ports::reachable(&self.configured, volume, run).await
     }
 
     async fn bring_up(&self, volume: &Volume, goal: Goal, run: Run<'_>) -> Result<Outcome, Diagnostics> {

@@ -98,9 +98,11 @@ const NODE_IMPORT: &str = "The id is the node's name and the host to log in to, 
     instance id, Terraform logs in to the public address. The host is asked which volume group lies on the disks; all disks of a \
     volume group must be named. The host keys are those on the instance's console; where it shows none, a `known_hosts` file must \
     vouch.\n\n\
-    The import writes the node's tags (`replivol:…`, and `Name` where there is none) to the instance and to the named disks, and \
-    changes nothing else; an `import` block does so when it is planned. Volumes that are neither named nor tagged stay as they are. \
-    An instance or a disk with the tags of another node is refused.\n\n\
+    **The import changes nothing**, neither in EC2 nor on the host, and an `import` block may be planned as often as you like: Terraform \
+    asks for an import when it plans, too. The node's tags (`replivol:…`, and `Name` where there is none) are written to the instance \
+    and the named disks by the first apply that changes or destroys the node, before anything else; until then the state alone says \
+    that they are this node's. Volumes that are neither named nor tagged stay as they are. An instance or a disk with the tags of \
+    another node is refused, and so is an instance that does not run: its host tells what its disks hold.\n\n\
     The plan after the import is empty when the configuration says what there is: `image_id`, `instance_type`, `subnet_id` and \
     not `availability_zone`, `security_group_ids`, `key_name`, `iam_instance_profile`, `tags`, and the pools with their sizes, \
     without `kms_key_id`. A disk that carried no tags of the node comes in with `on_destroy = \"retain_disk\"`. What only a \
@@ -108,8 +110,8 @@ const NODE_IMPORT: &str = "The id is the node's name and the host to log in to, 
 
 const SECURITY_GROUP_IMPORT: &str = "The id is that of the group:\n\n\
     ```shell\nterraform import 'drbd_security_group.drbd' 'sg-0123456789abcdef0'\n```\n\n\
-    The import writes the tags by which the group is found again, and changes nothing else; an `import` block does so when it is \
-    planned. Rules for a service's usual ports come in as its sources, all others as `undeclared_rules`. The default group of a VPC \
+    The import changes nothing. The tags by which the group is found again are written by the first apply that changes or destroys \
+    it. Rules for a service's usual ports come in as its sources, all others as `undeclared_rules`. The default group of a VPC \
     is refused.\n";
 
 const VOLUME_IMPORT: &str = "The id is the volume's name and all of its hosts, as `<name>@<ssh host>[,<ssh host>...]`:\n\n\

@@ -57,6 +57,9 @@ pub(crate) struct Prepared {
     pub(crate) port: Port,
     pub(crate) minor: Minor,
     pub(crate) standing: Standing,
+    /// Some node runs it already, as after a creation that was cut short: whether the nodes reach each other is then told by
+    /// its connections.
+    pub(crate) is_up: bool,
     /// Keeps the numbers from other volumes of this process. Freed when dropped, unless it is kept.
     pub(crate) reservation: Reservation,
 }
@@ -127,6 +130,13 @@ pub(crate) trait Engine: Send + Sync {
     /// Asks every node whether it could do its part. Changes nothing.
     fn rehearse(&self, volume: &Volume, run: Run<'_>)
     -> impl Future<Output = Result<(), Diagnostics>> + Send;
+
+    /// Proves that all nodes reach each other's replication ports. Changes nothing.
+    fn reachable(
+        &self,
+        volume: &Volume,
+        run: Run<'_>,
+    ) -> impl Future<Output = Result<(), Diagnostics>> + Send;
 
     /// Brings a volume into being, or back to what is declared. Killed at any point, it can be called again.
     fn bring_up(

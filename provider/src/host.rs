@@ -53,7 +53,7 @@ impl Request {
 
     /// Whether it leaves the host as it is.
     pub(crate) fn only_looks(&self) -> bool {
-        self.check_mode || matches!(self.module, Module::DrbdInfo | Module::DrbdWait)
+        self.check_mode || matches!(self.module, Module::DrbdInfo | Module::DrbdWait | Module::DrbdPorts)
     }
 
     /// The JSON object for standard input.

@@ -11,6 +11,7 @@ use tfplugin::{
     AnyDataSource, AnyResource, Attribute, Context, Decode, Diagnostic, Diagnostics, Path, Provider, Schema,
     Value,
 };
+use tokio::sync::Semaphore;
 
 use crate::direct::Reservations;
 use crate::drbd_host::HostDataSource;
@@ -50,6 +51,7 @@ pub(crate) struct Configured {
     losses: Mutex<BTreeMap<String, Losses>>,
     /// Nodes that this run began to make.
     begun: Mutex<BTreeSet<Owner>>,
+    meetings: Semaphore,
 }
 
 /// What a node has lost, as EC2 tells.
@@ -95,13 +97,22 @@ impl Shared {
             reservations: Arc::clone(&self.reservations),
             losses: Mutex::default(),
             begun: Mutex::default(),
+            meetings: Semaphore::new(MEETINGS),
         };
         let mut slot = self.configured.write().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(Arc::new(configured));
     }
 }
 
+/// Meetings of nodes at one time: fewer than sshd gives sessions on one connection.
+const MEETINGS: usize = 4;
+
 impl Configured {
+    /// A seat for a meeting of nodes, in which each host waits for the others.
+    pub(crate) fn meetings(&self) -> &Semaphore {
+        &self.meetings
+    }
+
     /// The host of a node's settings. Contacts nobody.
     ///
     /// # Errors

@@ -5,9 +5,11 @@
 //! boolean, a number may be text and text a number, a list may be a comma-separated text, a dictionary may be JSON in
 //! a text (ansible.md section 1.3).
 
+mod ports;
 mod role;
 mod verify;
 
+pub use ports::{PortsArgs, PortsRunArgs};
 pub use role::{FsType, MountArgs, RoleArgs, WantedRole};
 pub use verify::VerifyArgs;
 
@@ -40,11 +42,13 @@ pub enum Module {
     DrbdRole,
     /// Compares the replicas of a resource block by block, online, and reports what differs.
     DrbdVerify,
+    /// Proves that the nodes of a resource reach each other's replication ports. Changes nothing.
+    DrbdPorts,
 }
 
 impl Module {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::DrbdResource,
         Self::DrbdInfo,
         Self::DrbdWait,
@@ -52,6 +56,7 @@ impl Module {
         Self::DrbdStoragePool,
         Self::DrbdRole,
         Self::DrbdVerify,
+        Self::DrbdPorts,
     ];
 
     /// The name, as Ansible has it.
@@ -64,6 +69,7 @@ impl Module {
             Self::DrbdStoragePool => "drbd_storage_pool",
             Self::DrbdRole => "drbd_role",
             Self::DrbdVerify => "drbd_verify",
+            Self::DrbdPorts => "drbd_ports",
         }
     }
 
@@ -286,6 +292,8 @@ pub enum Args {
     Role(RoleArgs),
     /// `drbd_verify`
     Verify(VerifyArgs),
+    /// `drbd_ports`
+    Ports(Box<PortsArgs>),
 }
 
 /// Reads the arguments of a module from a JSON object that holds nothing else.
@@ -317,6 +325,10 @@ pub fn parse(module: Module, value: Value) -> Result<Args, Invalid> {
         Module::DrbdInitialSync => {
             let (declaration, run) = split::<SyncRunArgs>(value, &what)?;
             Args::InitialSync(Box::new(InitialSyncArgs { resource: resource_of(declaration, &what)?, run }))
+        }
+        Module::DrbdPorts => {
+            let (declaration, run) = split::<PortsRunArgs>(value, &what)?;
+            Args::Ports(Box::new(PortsArgs { resource: resource_of(declaration, &what)?, run }))
         }
         Module::DrbdInfo => Args::Info(typed(value, &what)?),
         Module::DrbdWait => Args::Wait(typed(value, &what)?),

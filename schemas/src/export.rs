@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The JSON Schemas, generated from the types. The files in `schemas/json/` are this module's output.
 
-use crate::args::{InfoArgs, Module, RoleArgs, RunArgs, StoragePoolArgs, SyncRunArgs, VerifyArgs, WaitArgs};
+use crate::args::{
+    InfoArgs, Module, PortsRunArgs, RoleArgs, RunArgs, StoragePoolArgs, SyncRunArgs, VerifyArgs, WaitArgs,
+};
 use crate::declaration::Declaration;
 use crate::facts::HostFacts;
 use crate::reply::Reply;
@@ -29,6 +31,7 @@ pub fn module_schema(module: Module) -> Value {
     let mut schema = match module {
         Module::DrbdResource => merged(schema_of::<Declaration>(), schema_of::<RunArgs>()),
         Module::DrbdInitialSync => merged(schema_of::<Declaration>(), schema_of::<SyncRunArgs>()),
+        Module::DrbdPorts => merged(schema_of::<Declaration>(), schema_of::<PortsRunArgs>()),
         Module::DrbdInfo => schema_of::<InfoArgs>(),
         Module::DrbdWait => schema_of::<WaitArgs>(),
         Module::DrbdStoragePool => schema_of::<StoragePoolArgs>(),

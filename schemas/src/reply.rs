@@ -117,6 +117,8 @@ pub enum Code {
     Disagreement,
     /// The replicas differ (`drbd_verify`).
     OutOfSync,
+    /// A peer's replication port cannot be reached, or not from there (`drbd_ports`).
+    PortBlocked,
     /// The run was interrupted.
     Interrupted,
     /// A defect of this program.

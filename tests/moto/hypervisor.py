@@ -21,6 +21,7 @@ class Hypervisor:
     def __init__(self, lab_dir):
         self.lab_dir = lab_dir
         self.drbd9 = os.environ.get("LAB_DRBD9")
+        self.elastic = False
         self.lock = threading.RLock()
         os.makedirs(os.path.join(lab_dir, "volumes"), exist_ok=True)
 
@@ -70,7 +71,11 @@ class Hypervisor:
 
     def plug(self, instance, volume):
         with self.lock:
-            self.run("plug", self.number(instance), volume.id, f"{volume.size}G")
+            self.run("plug-elastic" if self.elastic else "plug", self.number(instance), volume.id, f"{volume.size}G")
+
+    def grow(self, instance, volume):
+        with self.lock:
+            self.run("grow", self.number(instance), volume.id, f"{volume.size}G")
 
     def unplug(self, instance, volume):
         with self.lock:

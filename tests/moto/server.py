@@ -72,7 +72,9 @@ class Cloud:
     def __init__(self):
         self.hypervisor = Hypervisor(os.environ["LAB_DIR"]) if os.environ.get("LAB_DIR") else None
         self.tokens = {}
+        self.tokens_lock = threading.Lock()
         self.consoles = {}
+        self.statuses = {}
         self.calls = []
         self.faults = []
         self.delay = 0.2
@@ -90,9 +92,15 @@ class Cloud:
         if fault and fault["kind"] == "cut":
             raise ConnectionAbortedError
         before = getattr(self, "before_" + action, lambda _: None)(params)
-        status, body = self.once(action, params, forward) if before is None else before
+        if before is None:
+            # Requests with one token at the same moment are one request.
+            with self.tokens_lock:
+                before = self.once(action, params, forward)
+        status, body = before
         if status == 200:
             body = getattr(self, "after_" + action, lambda _, text: text)(params, body)
+        if fault and fault["kind"] == "unlisted":
+            body = body.replace(between(body, "<reservationSet>", "</reservationSet>"), "")
         if fault and fault["kind"] == "lost":
             raise ConnectionAbortedError
         return status, body
@@ -216,6 +224,13 @@ class Cloud:
         timer.daemon = True
         timer.start()
 
+    def after_DescribeInstanceStatus(self, params, body):
+        for kind, told in self.statuses.get(params.get("InstanceId.1"), {}).items():
+            old = between(body, f"<{kind}>", f"</{kind}>")
+            new = old.replace("<status>ok</status>", f"<status>{told}</status>", 1)
+            body = body.replace(f"<{kind}>{old}</{kind}>", f"<{kind}>{new}</{kind}>")
+        return body
+
     def after_GetConsoleOutput(self, params, body):
         text = self.consoles.get(params["InstanceId"], "")
         old = between(body, "<output>", "</output>")
@@ -255,6 +270,12 @@ class Cloud:
         if int(params.get("Size", volume.size)) < volume.size:
             raise Refused("InvalidParameterValue", "New size cannot be smaller than existing size")
         volume.changed = True
+
+    def after_ModifyVolume(self, params, body):
+        volume = self.volume(params)
+        if self.hypervisor and self.hypervisor.elastic and volume.attachment and "Size" in params:
+            self.hypervisor.grow(volume.attachment.instance, volume)
+        return body
 
     def after_DeleteVolume(self, params, body):
         if self.hypervisor:
@@ -301,7 +322,8 @@ class Control:
         self.cloud = cloud
 
     def fault(self, **fault):
-        """kind: error (code, message, status), lost (done, no answer), cut (not done, no answer); action, skip, times."""
+        """kind: error (code, message, status), lost (done, no answer), cut (not done, no answer),
+        unlisted (of DescribeInstances: there is none yet); action, skip, times."""
         self.cloud.faults.append(fault)
 
     def states_take(self, seconds):
@@ -317,6 +339,10 @@ class Control:
 
     def console(self, instance, text):
         self.cloud.consoles[instance] = text
+
+    def status(self, instance, system, guest):
+        """What the two status checks of an instance say: ok, impaired, initializing."""
+        self.cloud.statuses[instance] = {"systemStatus": system, "instanceStatus": guest}
 
     def allow_changes(self):
         """Six hours later."""
@@ -343,6 +369,7 @@ class Control:
     def groups(self):
         """Security groups that tests or the product made."""
         return [{"id": g.id, "name": g.name, "vpc": g.vpc_id, "tags": tags(g),
+                 "out": sorted(f"{r.ip_protocol} {r.cidr_ipv4}" for r in g.egress_rules),
                  "rules": sorted(f"{r.ip_protocol} {r.from_port}-{r.to_port} {r.cidr_ipv4 or r.cidr_ipv6 or r.source_group.get('GroupId')}" for r in g.ingress_rules)}
                 for g in groups()]
 
@@ -370,6 +397,23 @@ class Control:
         """Behind everybody's back, with its data."""
         backend().volumes.pop(volume)
         self.cloud.hypervisor.delete(volume)
+
+    def stop(self, instance):
+        """Behind everybody's back."""
+        one = backend().get_instance(instance)
+        if self.cloud.hypervisor:
+            self.cloud.hypervisor.power_off(one)
+        set_state(one, "stopped")
+
+    def start(self, instance):
+        """Behind everybody's back; done when it runs."""
+        one = backend().get_instance(instance)
+        set_state(one, "pending")
+        self.cloud.boot(one)
+
+    def elastic(self):
+        """Volumes that are attached from now on grow in the guest when they are modified."""
+        self.cloud.hypervisor.elastic = True
 
     def untag(self, object, prefix):
         """Behind everybody's back."""

@@ -162,6 +162,57 @@ fn three_zones_are_made_changed_grown_upgraded_and_repaired() -> Result<()> {
 }
 
 #[test]
+fn a_port_that_is_shut_between_two_hosts_ends_the_run_before_anything_is_made() -> Result<()> {
+    let lab = Lab::start(&LabOptions { hosts: 2, disks: 1, disk_size: "192M".to_owned() })?;
+    let example = Example::copy(&lab, "three-zones", "ansible-2.14")?;
+    let inventory = fs::read_to_string(example.dir.join("inventory.yml"))?;
+    let two: String =
+        inventory.lines().filter(|line| !line.contains("h3:")).map(|line| format!("{line}\n")).collect();
+    fs::write(example.dir.join("inventory.yml"), two)?;
+    let quorum = "quorum: { quorum: majority, on-no-quorum: io-error }";
+    example.replace("group_vars/by_hand.yml", quorum, "quorum: {}")?;
+    let impatient = ["site.yml", "-e", "cluster_ports_timeout=5"];
+
+    lab.cut_pair(1, 2)?;
+    let shut = example.play(&impatient)?;
+    ensure!(!shut.good && shut.recap.values().all(|[_, failed, _]| *failed == 1), "{}", shut.text);
+    for part in [
+        "replication ports reachable pairwise",
+        "from h1 to h2 at 10.99.0.12:7000/TCP",
+        "drbd_security_group",
+    ] {
+        ensure!(shut.text.contains(part), "{part}: {}", shut.text);
+    }
+    assert_no_trace(&lab)?;
+    lab.heal_pair(1, 2)?;
+
+    // A program has the port of one of them: that one says so, whatever the other finds.
+    let squat = "import socket, time; s = socket.create_server((\"\", 7000)); time.sleep(600)";
+    lab.sh(2, &format!("nohup python3 -c '{squat}' >/dev/null 2>&1 & echo $! >/run/squat"))?;
+    lab.eventually(2, Duration::from_secs(20), "grep -q ':1B58 00000000:0000 0A' /proc/net/tcp")?;
+    let taken = example.play(&impatient)?;
+    ensure!(!taken.good && taken.text.contains("TCP port 7000 is taken: process "), "{}", taken.text);
+    ensure!(taken.text.contains("(python3) listens on it"), "{}", taken.text);
+    assert_no_trace(&lab)?;
+    lab.sh(2, "kill $(cat /run/squat)")?;
+
+    // One host after the other, where nobody could meet.
+    example.play(&["site.yml", "--forks", "1"])?.good()?;
+    example.all_good("r0")
+}
+
+/// No configuration, and every byte of the disks is zero.
+fn assert_no_trace(lab: &Lab) -> Result<()> {
+    for (host, _) in BOTH {
+        lab.sh(host, "sync; ! ls /etc/drbd.d/r0.res 2>/dev/null")?;
+        let image = lab.disk_image(host, 1);
+        let size = fs::metadata(&image)?.len().to_string();
+        run(Command::new("cmp").args(["--bytes", &size]).arg(image).arg("/dev/zero"))?.ok()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn three_zones_are_made_on_three_hosts_with_drbd_9() -> Result<()> {
     let lab = Lab::up(3)?;
     lab.simulate_drbd9(3)?;
@@ -300,14 +351,10 @@ fn foretold_from_blank(lab: &Lab, example: &Example<'_>) -> Result<()> {
     for text in ["+resource \"r0\" {", "drbdadm create-md"] {
         ensure!(said.text.contains(text), "{text}: {}", said.text);
     }
-    for (host, name) in BOTH {
+    for (_, name) in BOTH {
         assert_eq!(said.recap[name][0], 2, "the pool and the resource: {}", said.text);
-        lab.sh(host, "sync; ! ls /etc/drbd.d/r0.res 2>/dev/null")?;
-        let image = lab.disk_image(host, 1);
-        let size = fs::metadata(&image)?.len().to_string();
-        run(Command::new("cmp").args(["--bytes", &size]).arg(image).arg("/dev/zero"))?.ok()?;
     }
-    Ok(())
+    assert_no_trace(lab)
 }
 
 /// What is in service is changed on h1, then waited for, then changed on h2.

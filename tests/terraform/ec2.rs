@@ -129,3 +129,46 @@ fn a_disk_that_is_lost_too_is_made_anew_unless_it_was_the_last_good_one(
     assert_eq!(example.plan()?, None);
     Ok(())
 }
+
+/// A disk of each node, its pool and the volume on them grow in one apply, while the volume is in use.
+#[test]
+fn disks_pools_and_the_volume_grow_while_it_is_in_use() -> Result<()> {
+    let lab = Lab::up(1)?;
+    let cloud = Cloud::start(&lab)?;
+    cloud.ask(&json!({ "op": "elastic" }))?;
+    let example = Workspace::three_zones(&lab, &cloud, &["a", "b"], "debian-12-amd64-*")?;
+    example.replace("terraform.tfvars", "size = \"64MiB\"", "size = \"800MiB\"")?;
+    example.apply()?;
+    up_to_date(&lab)?;
+    lab.sh(2, "drbdadm primary r0 && mkfs.ext4 -q /dev/drbd1000 && mount /dev/drbd1000 /mnt")?;
+    let sum = lab.sh(2, "head -c 4M /dev/urandom >/mnt/file && sync && sha256sum </mnt/file")?;
+    let pool = |host| -> Result<u64> {
+        Ok(lab
+            .sh(host, "lvs --noheadings --units b --nosuffix -o lv_size drbdpool/thinpool")?
+            .trim()
+            .parse()?)
+    };
+    let before = [pool(2)?, pool(10)?];
+
+    example.replace("terraform.tfvars", "disk_size = \"1GiB\"", "disk_size = \"2GiB\"")?;
+    example.replace("terraform.tfvars", "size = \"800MiB\"", "size = \"1100MiB\"")?;
+    example.apply()?;
+    for (host, before) in ZONES.into_iter().zip(before) {
+        // In sectors; the device itself can only be opened where it is Primary.
+        let size: u64 = lab.sh(host, "cat /sys/block/drbd1000/size")?.trim().parse()?;
+        ensure!(size >= 1100 << 11, "the volume on h{host} has {size} sectors");
+        let now = pool(host)?;
+        ensure!(now >= before + (900 << 20), "the pool of h{host} had {before} bytes and has {now}");
+    }
+    assert!(cloud.there()?.1.iter().all(|volume| volume["size"] == 2));
+    up_to_date(&lab)?;
+    assert_eq!(example.plan()?, None);
+    lab.sh(2, "resize2fs /dev/drbd1000 2>&1")?;
+    assert_eq!(lab.sh(2, "sha256sum </mnt/file && umount /mnt && drbdadm secondary r0")?, sum);
+
+    // A smaller one is refused in the plan.
+    example.replace("terraform.tfvars", "disk_size = \"2GiB\"", "disk_size = \"1GiB\"")?;
+    let output = example.run(&["plan", "-input=false", "-no-color"])?;
+    ensure!(!output.success(), "a disk that shrinks was planned: {}", output.stdout);
+    Ok(())
+}

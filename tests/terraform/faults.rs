@@ -94,6 +94,38 @@ fn a_lost_host_is_an_error_and_never_a_volume_that_is_gone() -> Result<()> {
 }
 
 #[test]
+fn a_link_that_is_cut_between_two_hosts_is_found_before_anything_is_made() -> Result<()> {
+    let lab = Lab::up(2)?;
+    let example = Workspace::example(&lab, "two-hosts")?;
+    lab.cut_pair(1, 2)?;
+    let said = example.apply_refused()?;
+    for part in [
+        "Replication ports are not reachable pairwise: h1",
+        "Replication ports are not reachable pairwise: h2",
+        "is shut on h1 after 20 s; last seen: from h1 to h2 at 10.99.0.12:7000/TCP:",
+        "from h2 to h1 at 10.99.0.11:7000/TCP: nothing arrived",
+        "Let TCP port 7000 through between h1 and h2 in both directions",
+        "drbd_security_group",
+    ] {
+        assert!(said.contains(part), "{part:?}: {said}");
+    }
+    for host in [1, 2] {
+        // Its storage pool is the node's, and there; of the volume nothing is.
+        let left =
+            lab.sh(host, "ls /etc/drbd.d/*.res 2>/dev/null; lvs --noheadings -o lv_name | grep r0; true")?;
+        assert_eq!(left.trim(), "", "h{host}");
+    }
+    assert!(!example.state()?.contains(&"drbd_replicated_volume.r0".to_owned()));
+
+    lab.heal_pair(1, 2)?;
+    example.apply()?;
+    assert_eq!(lab.sh(1, "drbdadm dstate r0")?.trim(), "UpToDate/UpToDate");
+    // What runs is not asked again: DRBD has the ports.
+    assert_eq!(example.plan()?, None);
+    Ok(())
+}
+
+#[test]
 fn a_disk_that_holds_something_is_refused_and_keeps_it() -> Result<()> {
     let lab = Lab::up(2)?;
     let example = Workspace::example(&lab, "two-hosts")?;

@@ -6,8 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use support::{Cloud, Lab};
 
-/// One node with a disk, as a configuration that says what an import finds.
-fn node(lab: &Lab, cloud: &Cloud<'_>) -> String {
+pub const ONE_DISK: &str = r#"d0 = { size = "1GiB", on_destroy = "delete" }"#;
+const TWO_DISKS: &str = r#"d0 = { size = "1GiB", on_destroy = "retain_disk" }, d1 = { size = "1GiB", on_destroy = "retain_disk" }"#;
+
+/// One node, as a configuration that says what an import finds.
+pub fn node(lab: &Lab, cloud: &Cloud<'_>, disks: &str) -> String {
     format!(
         r#"terraform {{
   required_providers {{ drbd = {{ source = "replivol/drbd" }} }}
@@ -29,7 +32,7 @@ resource "drbd_node" "a" {{
   storage_pools = {{
     data = {{
       lvm_thin = {{ volume_group = "drbdpool", thin_pool = "thinpool" }}
-      ebs      = {{ d0 = {{ size = "1GiB", on_destroy = "delete" }} }}
+      ebs      = {{ {disks} }}
     }}
   }}
 }}
@@ -60,11 +63,20 @@ fn refused(workspace: &Workspace<'_>, import: &str) -> Result<String> {
     Ok(one_line(&output.stderr))
 }
 
+/// Runs something that must only ask EC2.
+fn only_looks(cloud: &Cloud<'_>, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    cloud.ask(&json!({ "op": "calls" }))?;
+    work()?;
+    let calls: Vec<String> = serde_json::from_value(cloud.ask(&json!({ "op": "calls" }))?)?;
+    ensure!(calls.iter().all(|call| call.starts_with("Describe") || call == "GetConsoleOutput"), "{calls:?}");
+    Ok(())
+}
+
 #[test]
 fn a_running_instance_is_imported_with_its_disk() -> Result<()> {
     let lab = Lab::up(1)?;
     let cloud = Cloud::start(&lab)?;
-    let workspace = Workspace::with(&lab, "import", &node(&lab, &cloud))?;
+    let workspace = Workspace::with(&lab, "import", &node(&lab, &cloud, ONE_DISK))?;
     workspace.apply()?;
     let (instance, volume) = only(&cloud)?;
     let (i, vol) = (id(&instance)?.to_owned(), id(&volume)?.to_owned());
@@ -73,10 +85,7 @@ fn a_running_instance_is_imported_with_its_disk() -> Result<()> {
 
     // Ours, of which the state was lost: its tags say everything, and nothing is written.
     forget()?;
-    cloud.ask(&json!({ "op": "calls" }))?;
-    import(&i)?;
-    let calls: Vec<String> = serde_json::from_value(cloud.ask(&json!({ "op": "calls" }))?)?;
-    ensure!(calls.iter().all(|call| call.starts_with("Describe") || call == "GetConsoleOutput"), "{calls:?}");
+    only_looks(&cloud, || import(&i).map(drop))?;
     assert_eq!(workspace.plan()?, None);
 
     // Somebody else's. Every refusal leaves it so.
@@ -93,20 +102,86 @@ fn a_running_instance_is_imported_with_its_disk() -> Result<()> {
     assert!(said.contains("knows no such instance") && said.contains("region"), "{said}");
     assert_eq!(only(&cloud)?, before);
 
-    import(&format!("drbd-a@{i},data/d0={vol}"))?;
-    let (instance, volume) = only(&cloud)?;
-    assert_eq!(instance["tags"]["replivol:node"], "drbd-a", "{instance}");
-    assert_eq!(volume["tags"]["replivol:role"], "data/d0", "{volume}");
+    only_looks(&cloud, || import(&format!("drbd-a@{i},data/d0={vol}")).map(drop))?;
+    assert_eq!(only(&cloud)?, before, "an import changes nothing");
     // The disk of somebody else would be kept: the configuration that deletes it shows that, and nothing else.
     let plan = one_line(&workspace.plan()?.context("a disk that would be deleted is a change")?);
     assert!(plan.contains(r#"on_destroy = "retain_disk" -> "delete""#), "{plan}");
     assert!(plan.contains("0 to add, 1 to change, 0 to destroy"), "{plan}");
     workspace.replace("main.tf", "\"delete\"", "\"retain_disk\"")?;
     assert_eq!(workspace.plan()?, None);
+    assert_eq!(only(&cloud)?, before);
+
+    // The first apply that does something gives them the node's tags, too.
+    workspace.replace("main.tf", r#"team = "storage""#, r#"team = "storage", stage = "two""#)?;
+    workspace.apply()?;
+    let (instance, volume) = only(&cloud)?;
+    assert_eq!(
+        (&instance["tags"]["replivol:node"], &instance["tags"]["stage"]),
+        (&json!("drbd-a"), &json!("two"))
+    );
+    assert_eq!(volume["tags"]["replivol:role"], "data/d0", "{volume}");
+    assert_eq!(workspace.plan()?, None);
 
     // A node like any other: it can be destroyed, and its disk is kept.
     workspace.destroy()?;
     let (instances, volumes) = cloud.there()?;
     assert_eq!((instances.len(), volumes.len()), (0, 1));
+    Ok(())
+}
+
+#[test]
+fn two_disks_of_a_pool_come_in_by_an_import_block_and_its_plan_writes_nothing() -> Result<()> {
+    let lab = Lab::up(1)?;
+    let cloud = Cloud::start(&lab)?;
+    let workspace = Workspace::with(&lab, "import-block", &node(&lab, &cloud, TWO_DISKS))?;
+    workspace.apply()?;
+    workspace.run(&["state", "rm", "drbd_node.a"])?.ok()?;
+    let (instances, volumes) = cloud.there()?;
+    let i = id(&instances[0])?.to_owned();
+    let disk = |name: &str| {
+        let found = volumes.iter().find(|volume| volume["tags"]["replivol:role"] == format!("data/{name}"));
+        id(found.context("a disk")?).map(str::to_owned)
+    };
+    let (d0, d1) = (disk("d0")?, disk("d1")?);
+    for object in [&i, &d0, &d1] {
+        cloud.ask(&json!({ "op": "untag", "object": object, "prefix": "replivol:" }))?;
+    }
+    let before = cloud.there()?;
+
+    // A part of the pool, an address that it has not, and a host that cannot be asked.
+    let said = refused(&workspace, &format!("drbd-a@{i},data/d0={d0}"))?;
+    assert!(
+        said.contains("the volume group drbdpool also lies on") && said.contains("Name the volumes"),
+        "{said}"
+    );
+    let said = refused(&workspace, &format!("drbd-a@{i}/public,data/d0={d0},data/d1={d1}"))?;
+    assert!(said.contains("it has no public address") && said.contains("/public"), "{said}");
+    cloud.ask(&json!({ "op": "stop", "instance": i }))?;
+    let said = refused(&workspace, &format!("drbd-a@{i},data/d0={d0},data/d1={d1}"))?;
+    assert!(said.contains("it is stopped") && said.contains("it must run: start it"), "{said}");
+    cloud.ask(&json!({ "op": "start", "instance": i }))?;
+    assert_eq!(cloud.there()?, before);
+
+    let block =
+        format!("import {{\n  to = drbd_node.a\n  id = \"drbd-a@{i},data/d0={d0},data/d1={d1}\"\n}}\n");
+    workspace.write("import.tf", &block)?;
+    only_looks(&cloud, || {
+        let plan = workspace.plan()?.context("an import is a change of the state")?;
+        ensure!(plan.contains("1 to import, 0 to add, 0 to change, 0 to destroy"), "{plan}");
+        workspace.apply().map(drop)
+    })?;
+    assert_eq!(cloud.there()?, before, "nothing was to be changed");
+    workspace.write("import.tf", "")?;
+    only_looks(&cloud, || {
+        assert_eq!(workspace.plan()?, None);
+        Ok(())
+    })?;
+
+    // What the state alone knows to be this node's is destroyed as what carries its tags.
+    workspace.destroy()?;
+    let (instances, volumes) = cloud.there()?;
+    assert_eq!((instances.len(), volumes.len()), (0, 2));
+    ensure!(volumes.iter().all(|volume| volume["tags"]["replivol:retained"] == "true"), "{volumes:?}");
     Ok(())
 }

@@ -13,4 +13,5 @@ mod import;
 mod inventory;
 mod security_group;
 mod three_zones;
+mod twins;
 mod workspace;

@@ -74,6 +74,9 @@ fn a_group_is_declared_drifts_and_is_repaired() -> Result<()> {
     assert_eq!(workspace.plan()?, None);
     let group = groups(&cloud)?.remove(0);
     let id = group["id"].as_str().context("an id")?.to_owned();
+    // What goes out stays as EC2 made it, through every change below.
+    let goes_out = json!(["-1 0.0.0.0/0"]);
+    assert_eq!(group["out"], goes_out);
     assert_eq!((&group["tags"]["team"], &group["tags"]["project"]), (&json!("storage"), &json!("x")));
     let mut declared =
         ["tcp 22-22 10.0.0.0/8".into(), format!("tcp 7000-7999 {id}"), format!("udp 51820-51820 {id}")]
@@ -118,6 +121,7 @@ fn a_group_is_declared_drifts_and_is_repaired() -> Result<()> {
     workspace.run(&["import", "-no-color", "drbd_security_group.this", &id])?.ok()?;
     assert_eq!(workspace.plan()?, None);
     assert_eq!(groups(&cloud)?.len(), 1);
+    assert_eq!(groups(&cloud)?[0]["out"], goes_out);
 
     workspace.destroy()?;
     assert_eq!(groups(&cloud)?, [] as [Value; 0]);

@@ -60,6 +60,7 @@ pub(crate) fn module(module: Module) -> About {
         Module::DrbdStoragePool => STORAGE_POOL,
         Module::DrbdRole => ROLE,
         Module::DrbdVerify => VERIFY,
+        Module::DrbdPorts => PORTS,
     }
 }
 
@@ -163,6 +164,26 @@ const VERIFY: About = About {
     examples: include_str!("examples/drbd_verify.yml"),
 };
 
+const PORTS: About = About {
+    short: "Prove that the nodes of a DRBD resource reach each other's replication ports",
+    description: &[
+        "Nobody listens on a replication port before DRBD does, and DRBD itself would only go on trying. So the nodes meet \
+         there before anything is made - each listens for a moment on its own ports, connects to those of its peers from the \
+         address that it replicates from, and an answer proves both directions.",
+        "Fails when a way is not open at the deadline, and names the pair, the address and the port; at once when a program \
+         has the port, or the address is not this host's.",
+        "Where the resource is up, DRBD has the ports, and nothing is tried.",
+    ],
+    check_mode: "Changes nothing in any mode.",
+    diff_mode: Support::None,
+    notes: &[
+        "Run it on all hosts of the resource in one task, with at least as many C(forks) as hosts. Where they take turns, set \
+         C(together=false).",
+    ],
+    sometimes_required: &[],
+    examples: include_str!("examples/drbd_ports.yml"),
+};
+
 const STORAGE_POOL: About = About {
     short: "An LVM volume group, and a thin pool in it, from blank disks",
     description: &[
@@ -193,7 +214,7 @@ pub(crate) fn key_word(check: Option<&str>) -> &'static str {
 
 /// When a module returns a value; `None` when never.
 pub(crate) fn returned(module: Module, name: &str, required: bool) -> Option<String> {
-    let about_one = !matches!(module, Module::DrbdInfo | Module::DrbdStoragePool);
+    let about_one = !matches!(module, Module::DrbdInfo | Module::DrbdStoragePool | Module::DrbdPorts);
     let when = match name {
         "facts" => (module == Module::DrbdInfo).then_some("success"),
         "before" => (about_one && module != Module::DrbdWait).then_some("when the resource was looked at"),

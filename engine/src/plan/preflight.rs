@@ -17,11 +17,15 @@ pub(crate) fn this_node<'a>(
     resource: &'a Resource,
     observed: &Observed,
 ) -> Result<(NodeName, &'a Node), Refusal> {
-    if let Some((name, node)) = resource.nodes.get_key_value(observed.node.as_str()) {
+    node_called(resource, &observed.node)
+}
+
+/// The node of the declaration that the host of this name is.
+pub(crate) fn node_called<'a>(resource: &'a Resource, here: &str) -> Result<(NodeName, &'a Node), Refusal> {
+    if let Some((name, node)) = resource.nodes.get_key_value(here) {
         return Ok((name.clone(), node));
     }
     let names: Vec<&str> = resource.nodes.keys().map(NodeName::as_str).collect();
-    let here = &observed.node;
     let message = format!(
         "this host is called {here:?} (uname -n), resource {} is declared for {}.",
         resource.name(),

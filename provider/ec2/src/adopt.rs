@@ -12,8 +12,8 @@ use crate::words::{Instance, Volume};
 /// What becomes an owner's.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    /// The instance.
-    pub instance: &'a Instance,
+    /// The instance; none when it is gone meanwhile.
+    pub instance: Option<&'a Instance>,
     /// Data disks, with what they are to the node.
     pub disks: &'a [(Role, Volume)],
 }
@@ -28,16 +28,20 @@ impl Ec2 {
         self.volumes_where(vec![attached], None).await
     }
 
-    /// Gives objects the tags of an owner, which may have some of them already. Everything is looked at before the first tag is
-    /// written; a name that an object has stays.
+    /// Whether objects can become an owner's. Changes nothing.
     ///
     /// # Errors
-    /// [`Ec2Error::Refused`] when one of them is another node's, or the owner has another such object; what EC2 refuses.
-    pub async fn adopt(&self, owner: &Owner, claim: Claim<'_>) -> Result<(), Ec2Error> {
+    /// [`Ec2Error::Refused`] when one of them is another node's, or the owner has another such object.
+    pub async fn adoptable(&self, owner: &Owner, claim: Claim<'_>) -> Result<(), Ec2Error> {
         let Claim { instance, disks } = claim;
-        free(owner, "instance", &instance.id, &instance.tags)?;
+        if let Some(instance) = instance {
+            free(owner, "instance", &instance.id, &instance.tags)?;
+        }
         let others = self.instances_of(owner).await?;
-        if let Some(other) = others.iter().find(|other| !other.state.is_gone() && other.id != instance.id) {
+        let own = instance.map(|instance| instance.id.as_str());
+        if let Some(other) =
+            others.iter().find(|other| !other.state.is_gone() && Some(other.id.as_str()) != own)
+        {
             return Err(taken(owner, &Role::Instance, &other.id));
         }
         let of_owner = self.volumes_of(owner).await?;
@@ -49,10 +53,22 @@ impl Ec2 {
                 return Err(taken(owner, role, &other.id));
             }
         }
+        Ok(())
+    }
+
+    /// Gives objects the tags of an owner, which may have some of them already. Everything is looked at before the first tag is
+    /// written; a name that an object has stays.
+    ///
+    /// # Errors
+    /// Those of [`Self::adoptable`]; what EC2 refuses.
+    pub async fn adopt(&self, owner: &Owner, claim: Claim<'_>) -> Result<(), Ec2Error> {
+        self.adoptable(owner, claim).await?;
+        let Claim { instance, disks } = claim;
         // The instance last: what lacks its mark was not brought to its end.
         for (role, volume) in disks {
             self.mark(&volume.id, missing(owner.tags(role), &volume.tags)).await?;
         }
+        let Some(instance) = instance else { return Ok(()) };
         let mut wanted = owner.tags(&Role::Instance);
         wanted.insert(tags::FINISHED.to_owned(), "true".to_owned());
         self.mark(&instance.id, missing(wanted, &instance.tags)).await

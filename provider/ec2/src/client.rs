@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The handle: one client, made on first use, and what all calls share.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -22,12 +23,14 @@ struct Inner {
     settings: Settings,
     client: OnceCell<Client>,
     cache: Cache,
+    run: String,
 }
 
 impl Ec2 {
     /// Contacts nobody, and reads nothing, before the first call.
     pub fn new(settings: Settings) -> Self {
-        Self { inner: Arc::new(Inner { settings, client: OnceCell::new(), cache: Cache::default() }) }
+        let (client, cache) = (OnceCell::new(), Cache::default());
+        Self { inner: Arc::new(Inner { settings, client, cache, run: random() }) }
     }
 
     pub(crate) async fn client(&self) -> &Client {
@@ -41,6 +44,11 @@ impl Ec2 {
         Changing { client: self.client().await, cache: &self.inner.cache }
     }
 
+    /// What no other run has.
+    pub(crate) fn run(&self) -> &str {
+        &self.inner.run
+    }
+
     pub(crate) fn cache(&self) -> &Cache {
         &self.inner.cache
     }
@@ -48,6 +56,11 @@ impl Ec2 {
     pub(crate) fn default_tags(&self) -> &Tags {
         &self.inner.settings.default_tags
     }
+}
+
+/// 64 bits from the system's source of randomness, which the standard library seeds its hashers with.
+fn random() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// A client during a change.

@@ -50,6 +50,15 @@ pub enum Ec2Error {
         remedy: String,
     },
 
+    /// Another run makes the same object, and has it now.
+    #[error("{what}. {remedy}")]
+    TakenOver {
+        /// Which object.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+
     /// An object went into a state from which it does not return.
     #[error("{what}. {remedy}")]
     Broken {
@@ -138,6 +147,7 @@ impl Ec2Error {
             Self::NoAnswer { .. } => "AWS cannot be asked",
             Self::Overdue(_) => "EC2 object not ready in time",
             Self::Refused { .. } => "EC2 object not touched",
+            Self::TakenOver { .. } => "Another run makes this",
             Self::Broken { .. } => "EC2 object failed",
         }
     }
@@ -146,7 +156,11 @@ impl Ec2Error {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Api { code, .. } => Some(code),
-            Self::NoAnswer { .. } | Self::Overdue(_) | Self::Refused { .. } | Self::Broken { .. } => None,
+            Self::NoAnswer { .. }
+            | Self::Overdue(_)
+            | Self::Refused { .. }
+            | Self::TakenOver { .. }
+            | Self::Broken { .. } => None,
         }
     }
 

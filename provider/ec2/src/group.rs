@@ -301,17 +301,26 @@ impl Ec2 {
         self.mark(&group.id, Tags::from([(tags::FINISHED.to_owned(), "true".to_owned())])).await
     }
 
-    /// Makes somebody else's group ours, by its tags.
+    /// Whether somebody else's group can become ours. Asks nobody.
     ///
     /// # Errors
-    /// [`Ec2Error::Refused`] for a network's default group, which cannot be deleted; what EC2 refuses.
-    pub async fn adopt_group(&self, group: &SecurityGroup) -> Result<(), Ec2Error> {
+    /// [`Ec2Error::Refused`] for a network's default group, which cannot be deleted.
+    pub fn group_adoptable(&self, group: &SecurityGroup) -> Result<(), Ec2Error> {
         if group.name == "default" {
             return Err(Ec2Error::refused(
                 format!("{} is the default group of {}", group.id, group.vpc_id),
                 "It stays with its network and cannot be deleted: make a group of its own for DRBD hosts.",
             ));
         }
+        Ok(())
+    }
+
+    /// Makes somebody else's group ours, by its tags.
+    ///
+    /// # Errors
+    /// Those of [`Self::group_adoptable`]; what EC2 refuses.
+    pub async fn adopt_group(&self, group: &SecurityGroup) -> Result<(), Ec2Error> {
+        self.group_adoptable(group)?;
         let mut wanted = group.group_name().tags();
         wanted.insert(tags::FINISHED.to_owned(), "true".to_owned());
         let missing = wanted.into_iter().filter(|(key, value)| match group.tags.get(key) {

@@ -13,6 +13,7 @@ use aws_sdk_ec2::types::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::claim::{several, taken_over};
 use crate::client::Ec2;
 use crate::error::{Ec2Error, Kind};
 use crate::gate::{Gate, Look};
@@ -169,50 +170,21 @@ impl Launch {
 }
 
 impl Ec2 {
-    /// The owner's instance: the one that there is, which an earlier run began to make, else a new one. At most one ever exists.
+    /// The owner's instance: the one that there is, which an earlier run began to make, else a new one. At most one ever exists,
+    /// also when several runs make it at once: its client token follows from the owner alone, and each run marks what it makes.
     ///
     /// # Errors
     /// What EC2 refuses; then nothing was made. [`Ec2Error::Refused`] when there is one that was finished
-    /// ([`Self::mark_finished`]): it is another configuration's node, or one that should be imported.
+    /// ([`Self::finish`]): it is another configuration's node, or one that should be imported. [`Ec2Error::TakenOver`] when
+    /// another run has just launched it.
     pub async fn ensure_instance(&self, owner: &Owner, launch: &Launch) -> Result<Instance, Ec2Error> {
         let listed = self.instances_of(owner).await?;
         let (gone, mut there): (Vec<_>, Vec<_>) = listed.into_iter().partition(|i| i.state.is_gone());
-        let Owner { node, scope } = owner;
         match (there.pop(), there.is_empty()) {
             (None, _) => self.launch(owner, launch, gone.len()).await,
-            (Some(one), true) if !one.tags.contains_key(tags::FINISHED) => Ok(one),
-            (Some(one), true) => Err(Ec2Error::refused(
-                format!("There is a node {node} in {scope} already: the instance {}", one.id),
-                "Two nodes of one name cannot replicate in one network: choose another name, import this instance, or terminate it.",
-            )),
-            (Some(one), false) => {
-                let ids: Vec<_> = there.iter().chain([&one]).map(|instance| instance.id.as_str()).collect();
-                Err(Ec2Error::refused(
-                    format!(
-                        "Several instances carry the tags of the node {node} in {scope}: {}",
-                        ids.join(", ")
-                    ),
-                    "Terminate those that are not this node's, or take the replivol: tags off them.",
-                ))
-            }
+            (Some(one), true) => self.take_over(owner, one).await,
+            (Some(one), false) => Err(several(owner, there.iter().chain([&one]))),
         }
-    }
-
-    /// Marks an instance as one whose making was brought to its end, and whose id somebody knows.
-    ///
-    /// # Errors
-    /// What EC2 refuses.
-    pub async fn mark_finished(&self, instance: &Instance) -> Result<(), Ec2Error> {
-        if instance.tags.contains_key(tags::FINISHED) {
-            return Ok(());
-        }
-        let mark = Tags::from([(tags::FINISHED.to_owned(), "true".to_owned())]);
-        let call = self.changing().await;
-        let call = call.create_tags().resources(&instance.id).set_tags(Some(tags::write(&mark)));
-        call.send()
-            .await
-            .map(drop)
-            .map_err(|error| Ec2Error::of(format!("CreateTags of {}", instance.id), error))
     }
 
     /// `gone`: how many instances of this owner EC2 still lists as terminated. Their tokens are spent.
@@ -220,14 +192,26 @@ impl Ec2 {
         self.machine(&launch.instance_type).await?.runs(&launch.image, &launch.instance_type)?;
         let mut generation = gone;
         loop {
-            let token = owner.token(&Role::Instance, &launch.place.subnet_id, generation);
-            match self.run_instances(owner, launch, &token).await {
+            // Not of the subnet: in another one of the network it would be a second node of this name.
+            let token = owner.token(&Role::Instance, &owner.scope, generation);
+            let outcome = self.run_instances(owner, launch, &token).await;
+            match &outcome {
+                Ok(instance) if !instance.state.is_gone() && self.began(instance) => return outcome,
                 // The answer of a spent token can also be its terminated instance.
-                Ok(instance) if !instance.state.is_gone() => return Ok(instance),
-                Err(error) if error.kind() != Kind::TokenSpent => return Err(error),
-                outcome if generation >= gone + MAX_GENERATIONS => return outcome,
-                _ => generation += 1,
+                Ok(instance) if instance.state.is_gone() => (),
+                Ok(instance) => return Err(taken_over(owner, &instance.id, "launched")),
+                Err(error) if error.kind() == Kind::TokenTaken => {
+                    if let Some(other) = self.of_another_run(owner).await? {
+                        return Err(taken_over(owner, &other.id, "launched"));
+                    }
+                }
+                Err(error) if error.kind() == Kind::TokenSpent => (),
+                Err(_) => return outcome,
             }
+            if generation >= gone + MAX_GENERATIONS {
+                return outcome;
+            }
+            generation += 1;
         }
     }
 
@@ -256,7 +240,8 @@ impl Ec2 {
         launch: &Launch,
         token: &str,
     ) -> Result<Instance, Ec2Error> {
-        let tags = tags::merged(owner, &Role::Instance, &[self.default_tags(), &launch.tags]);
+        let mut tags = tags::merged(owner, &Role::Instance, &[self.default_tags(), &launch.tags]);
+        tags.insert(tags::RUN.to_owned(), self.run().to_owned());
         let mut kinds = vec![ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
         if launch.spot.is_some() {
             kinds.push(ResourceType::SpotInstancesRequest);

@@ -28,6 +28,7 @@
 //! because compiling that takes minutes and gigabytes.
 
 mod adopt;
+mod claim;
 mod client;
 mod console;
 mod error;

@@ -24,6 +24,8 @@ pub(crate) const RETAINED: &str = "replivol:retained";
 /// The tag of an instance whose making was brought to its end. A run that was cut leaves one without it, which the next
 /// run takes over.
 pub(crate) const FINISHED: &str = "replivol:finished";
+/// The tag with the run that makes an instance, while it is not finished: two runs at once must not both take it for theirs.
+pub(crate) const RUN: &str = "replivol:run";
 /// Keys with this prefix are ours.
 const OURS: &str = "replivol:";
 /// Keys with this prefix belong to AWS.

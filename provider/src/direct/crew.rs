@@ -25,7 +25,7 @@ const CONVERGE: Duration = Duration::from_secs(600);
 /// Less than this is no time to do anything in.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// Seconds to wait on a host for another run of the same resource.
-const LOCK_TIMEOUT: u32 = 60;
+pub(super) const LOCK_TIMEOUT: u32 = 60;
 
 /// One host of a volume.
 pub(crate) struct Member {
@@ -202,7 +202,7 @@ fn json<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-fn object<T: Serialize>(value: &T) -> Map<String, Value> {
+pub(super) fn object<T: Serialize>(value: &T) -> Map<String, Value> {
     match json(value) {
         Value::Object(members) => members,
         _ => Map::new(),
@@ -210,7 +210,7 @@ fn object<T: Serialize>(value: &T) -> Map<String, Value> {
 }
 
 /// Declaration and run arguments share one object. The declaration's secret is written out here.
-fn with_declaration<T: Serialize>(resource: &Resource, run_args: &T) -> Map<String, Value> {
+pub(super) fn with_declaration<T: Serialize>(resource: &Resource, run_args: &T) -> Map<String, Value> {
     let mut arguments = match resource.to_request() {
         Value::Object(members) => members,
         _ => Map::new(),

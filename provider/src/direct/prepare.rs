@@ -48,6 +48,7 @@ pub(super) async fn prepare(
         port: Port::new(reservation.port().into()).map_err(|_| bug("port"))?,
         minor: Minor::new(reservation.minor().into()).map_err(|_| bug("minor"))?,
         standing,
+        is_up: facts.values().any(|facts| is_up(name.as_str(), facts)),
         reservation,
     })
 }
@@ -103,6 +104,10 @@ fn standing(
         hosts.join(",")
     );
     Err(Diagnostic::error("Volume exists already", detail).at(Path::of("name")))
+}
+
+fn is_up(name: &str, facts: &HostFacts) -> bool {
+    facts.resources.get(name).is_some_and(|resource| resource.running.is_some())
 }
 
 /// Anything but metadata that were made and never used.

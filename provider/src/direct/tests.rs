@@ -55,6 +55,7 @@ impl HostLink for Recorded {
             Module::DrbdInfo => "info".to_owned(),
             Module::DrbdInitialSync => "initial sync".to_owned(),
             Module::DrbdStoragePool => "pool".to_owned(),
+            Module::DrbdPorts => "ports".to_owned(),
             Module::DrbdRole | Module::DrbdVerify => "not asked by the provider".to_owned(),
         };
         self.asked.lock().unwrap().push(format!("{} {what}", self.host));
@@ -109,7 +110,8 @@ impl Recorder {
     /// What was asked since the last call, looks and waits on all hosts at once written once.
     fn asked(&self) -> Vec<String> {
         let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
-        for what in ["info", "wait connected", "check present", "check absent", "present", "absent"] {
+        for what in ["info", "ports", "wait connected", "check present", "check absent", "present", "absent"]
+        {
             let all: Vec<String> = ["h1", "h2", "h3"].iter().map(|host| format!("{host} {what}")).collect();
             while let Some(at) = asked.windows(3).position(|three| all.iter().all(|one| three.contains(one)))
             {
@@ -154,6 +156,17 @@ async fn nobody_starts_the_first_synchronisation_before_all_are_connected_and_lo
         "h1 wait all_up_to_date",
     ];
     assert_eq!(hosts.asked(), stages);
+}
+
+#[tokio::test]
+async fn all_nodes_meet_on_their_ports_at_the_same_time() {
+    let (hosts, engine) = engine().await;
+    let ctx = Context::detached();
+    engine.reachable(&volume(|_| ()), run(&ctx)).await.unwrap();
+    assert_eq!(hosts.asked(), ["all ports"]);
+    hosts.refuse("10.0.0.2", Module::DrbdPorts);
+    refused(engine.reachable(&volume(|_| ()), run(&ctx)).await, "told to refuse");
+    assert!(hosts.up("r0").is_empty());
 }
 
 #[tokio::test]

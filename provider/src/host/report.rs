@@ -89,6 +89,7 @@ fn summary(code: Code) -> &'static str {
         Code::Evidence => "Evidence does not suffice",
         Code::Disagreement => "Nodes were declared differently",
         Code::OutOfSync => "Replicas differ",
+        Code::PortBlocked => "Replication ports are not reachable pairwise",
         Code::Interrupted => "Interrupted",
     }
 }

@@ -17,7 +17,7 @@ pub(crate) mod schema;
 mod see;
 mod user_data;
 
-pub(crate) use bring_up::bring_up;
+pub(crate) use bring_up::{Prior, bring_up};
 pub(crate) use import::import;
 pub(crate) use import_id::names_instance;
 pub(crate) use model::devices;

@@ -26,6 +26,9 @@ pub(crate) struct Made {
     /// Volume groups that were made by this node resource.
     #[serde(default)]
     pub(crate) volume_groups: BTreeSet<String>,
+    /// It was imported, and no apply has given its instance and disks the node's tags since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) untagged: bool,
 }
 
 impl Made {
@@ -154,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_was_made_is_remembered_and_garbage_is_nothing() {
-        let made = Made { volume_groups: BTreeSet::from(["vg0".to_owned()]) };
+        let made = Made { volume_groups: BTreeSet::from(["vg0".to_owned()]), untagged: true };
         assert_eq!(Made::read(&made.write()), made);
         assert_eq!(Made::read(b""), Made::default());
         assert_eq!(Made::read(b"\xff{"), Made::default());

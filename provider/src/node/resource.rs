@@ -63,7 +63,7 @@ impl NodeResource {
     async fn bring_up(
         &self,
         state: &mut Value,
-        prior: Option<&Value>,
+        prior: Option<ec2::Prior<'_>>,
         ctx: &Context,
     ) -> Result<Diagnostics, ApplyResult> {
         let configured = self.shared.configured().map_err(ApplyResult::failed)?;
@@ -138,8 +138,12 @@ impl NodeResource {
         let mut planned = req.planned.clone();
         let launched = ec2::is_instance(&planned);
         let mut warnings = Diagnostics::new();
+        let mut made = Made::read(&req.private);
         if launched {
-            warnings = self.bring_up(&mut planned, Some(&req.prior), ctx).await?;
+            let prior = ec2::Prior { state: &req.prior, untagged: made.untagged };
+            warnings = self.bring_up(&mut planned, Some(prior), ctx).await?;
+            made.untagged = false;
+            ctx.record_private(&made.write());
         }
         let early = |problems: Diagnostics| {
             if launched {
@@ -163,7 +167,6 @@ impl NodeResource {
         }
         let (model, host, facts) = self.ready(&planned).await.map_err(early)?;
         let keys = known_hosts(&model, &host).await.map_err(|problem| early(problem.into()))?;
-        let mut made = Made::read(&req.private);
         let changed = async {
             pools::make(&model, &host, &facts, &mut made, ctx).await?;
             pools::remove(&prior, &pools::volume_groups(&model), &host, &mut made, ctx).await
@@ -185,7 +188,8 @@ impl NodeResource {
     async fn try_delete(&self, req: &DeleteRequest, ctx: &Context) -> Result<DeleteResult, Diagnostics> {
         if ec2::is_instance(&req.prior) {
             // Its pools go with its disks.
-            let left = ec2::remove(&*self.shared.configured()?, &req.prior, ctx).await?;
+            let prior = ec2::Prior { state: &req.prior, untagged: Made::read(&req.private).untagged };
+            let left = ec2::remove(&*self.shared.configured()?, prior, ctx).await?;
             return Ok(DeleteResult::ok().diagnostics(left));
         }
         ec2::forbid_delete(&req.prior)?;
@@ -294,8 +298,11 @@ impl Resource for NodeResource {
     }
 
     async fn import(&self, id: &str, _ctx: &Context) -> ImportResult {
-        let state = if ec2::names_instance(id) { self.import_instance(id).await } else { import_state(id) };
-        state.map_err(Diagnostics::from).into()
+        if !ec2::names_instance(id) {
+            return import_state(id).map_err(Diagnostics::from).into();
+        }
+        let imported = self.import_instance(id).await.map_err(Diagnostics::from);
+        ImportResult::from(imported).private(Made { untagged: true, ..Made::default() }.write())
     }
 }
 

@@ -19,7 +19,8 @@ pub(crate) const DESCRIPTION: &str = "A host that can hold replicas: an existing
              With `ec2` an instance is launched first: its host keys are learnt from its console before the first connection, and its \
              data disks are objects of their own, which outlive it. A change of type or image, or an instance that is lost, puts a \
              new instance under the node with the same disks. Objects are tagged with node and network, and found again by these \
-             tags when a run was cut. A plan asks AWS whether subnet, image, type, key pair and groups exist and fit.\n\n\
+             tags when a run was cut. A node's name is unique in its VPC: of two runs that make one node at the same time one goes on, \
+             the other ends with an error, and a single instance is launched. A plan asks AWS whether subnet, image, type, key pair and groups exist and fit.\n\n\
              AWS permissions that nodes with `ec2` need: `ec2:Describe*` of instances, instance status, instance types, images, key pairs, \
              security groups, subnets, volumes and volume modifications; `ec2:GetConsoleOutput`; `ec2:RunInstances`, \
              `ec2:StartInstances`, `ec2:StopInstances`, `ec2:TerminateInstances`; `ec2:CreateVolume`, `ec2:AttachVolume`, \

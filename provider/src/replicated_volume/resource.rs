@@ -46,6 +46,9 @@ impl VolumeResource {
         let mut prepared = engine.prepare(&model.name, &members, wanted, run).await?;
         let volume = declare::declare(&model, &ids, prepared.port, prepared.minor, secret(&req.config))?;
         engine.rehearse(&volume, run).await?;
+        if !prepared.is_up {
+            engine.reachable(&volume, run).await?;
+        }
         // Up to here nothing was touched. From here on the volume is in the state, whatever happens.
         let mut state = created(&req.planned, &volume, &prepared.standing);
         ctx.record_state(&state);

@@ -13,6 +13,9 @@ pub(crate) const DESCRIPTION: &str = "A block device that is replicated between 
     Creating it makes a backing device on each chosen node, writes the DRBD configuration, makes the metadata, brings the resource up \
     and waits until the peers are connected. The first full synchronisation is skipped where every replica is proven blank (new thin \
     volumes); else it runs, and `wait_for_sync` says whether to wait for it. A device that holds anything else is refused.\n\n\
+    Before anything of it is made, on any disk, the nodes prove that they reach each other's replication ports: each listens on its own \
+    for a moment and connects to those of its peers, from the address that it replicates from. A security group, network ACL, firewall \
+    or route that is in the way is named with the pair of nodes, the address and the port.\n\n\
     The device is used by one host at a time: `drbdadm primary <name>` there, then `device`.\n\n\
     **When a node is lost**, a plan tells how much has to be sent to its replica: what changed meanwhile if its disks are kept, \
     everything if they are gone too. When the last UpToDate copy is gone with them, the plan is refused and says what can be done.\n\n\

@@ -14,6 +14,11 @@ use super::model::{self, Wanted, compare};
 use super::schema;
 use crate::provider::Shared;
 
+/// Private bytes of a group that was imported: an import changes nothing in EC2, because it is also what a plan does. Our tags
+/// are written by the first apply that does something to the group.
+const UNTAGGED: &[u8] = b"untagged";
+const TAGGED: &[u8] = b"";
+
 /// The resource.
 pub(crate) struct SecurityGroupResource {
     shared: Arc<Shared>,
@@ -51,7 +56,7 @@ impl SecurityGroupResource {
         }
     }
 
-    async fn try_read(&self, mut state: Value) -> Result<Option<Value>, Diagnostics> {
+    async fn try_read(&self, mut state: Value, untagged: bool) -> Result<Option<Value>, Diagnostics> {
         let name = state.get("name").as_str().unwrap_or_default().to_owned();
         let id = state.get("id").as_str().unwrap_or_default().to_owned();
         let configured = self.shared.configured()?;
@@ -61,7 +66,9 @@ impl SecurityGroupResource {
         let wanted = Wanted::read(&state)?;
         let (mut drift, undeclared) = compare(&wanted, &group);
         let missing = ec2.group_tags_missing(&group, &wanted.tags);
-        drift.extend(missing.iter().map(|(key, value)| format!("the tag {key} = {value:?} is missing")));
+        // Our own are written by the first apply that changes something.
+        let missing = missing.iter().filter(|(key, _)| !untagged || wanted.tags.contains_key(*key));
+        drift.extend(missing.map(|(key, value)| format!("the tag {key} = {value:?} is missing")));
         state.set("drift", Value::list(drift));
         state.set("undeclared_rules", Value::list(undeclared));
         Ok(Some(state))
@@ -75,6 +82,7 @@ impl SecurityGroupResource {
         let new: BTreeSet<String> = wanted.groups().difference(&before.groups()).cloned().collect();
         let changed = async {
             ec2.groups_in(&wanted.vpc_id, &new).await?;
+            self.claim(ec2, id, &req.private).await?;
             let group = converge(ec2, &wanted, id, Some(&before)).await?;
             ec2.tag_group(&group, &before.tags, &wanted.tags).await?;
             ec2.mark_group_finished(&group).await?;
@@ -84,13 +92,26 @@ impl SecurityGroupResource {
         Ok(finished(req.planned.clone(), &wanted, &group))
     }
 
-    async fn try_delete(&self, prior: &Value, ctx: &Context) -> Result<(), Diagnostics> {
+    /// Gives a group that was imported our tags, before anything is done with it.
+    async fn claim(&self, ec2: &Ec2, id: &str, private: &[u8]) -> Result<(), Ec2Error> {
+        match ec2.security_group(id).await? {
+            Some(group) if private == UNTAGGED => ec2.adopt_group(&group).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn try_delete(&self, req: &DeleteRequest, ctx: &Context) -> Result<(), Diagnostics> {
+        let prior = &req.prior;
         let wanted = Wanted::read(prior)?;
         let configured = self.shared.configured()?;
         ctx.progress(&format!("{}: deleting it as soon as nothing uses it", wanted.name));
         let id = prior.get("id").as_str().unwrap_or_default();
-        let deleted = configured.ec2()?.delete_group(&group_name(&wanted), id).await;
-        deleted.map_err(|error| told(&error, &wanted.name).into())
+        let ec2 = configured.ec2()?;
+        let deleted = async {
+            self.claim(ec2, id, &req.private).await?;
+            ec2.delete_group(&group_name(&wanted), id).await
+        };
+        deleted.await.map_err(|error| told(&error, &wanted.name).into())
     }
 
     async fn try_import(&self, id: &str) -> Result<Value, Diagnostics> {
@@ -107,7 +128,7 @@ impl SecurityGroupResource {
                 format!("There is no security group {id}. Check the id, the region and the account.");
             Diagnostic::error("Security group not imported", detail)
         })?;
-        ec2.adopt_group(&group).await.map_err(problem)?;
+        ec2.group_adoptable(&group).map_err(problem)?;
         Ok(model::imported(&group, &ec2.group_tags_of_users(&group)))
     }
 }
@@ -201,18 +222,19 @@ impl Resource for SecurityGroupResource {
     }
 
     async fn read(&self, req: ReadRequest, _ctx: &Context) -> ReadResult {
-        self.try_read(req.state).await.into()
+        self.try_read(req.state, req.private == UNTAGGED).await.into()
     }
 
     async fn update(&self, req: UpdateRequest, _ctx: &Context) -> ApplyResult {
-        self.try_update(&req).await.map_or_else(ApplyResult::failed, ApplyResult::ok)
+        let done = self.try_update(&req).await;
+        done.map_or_else(ApplyResult::failed, |state| ApplyResult::ok(state).private(TAGGED))
     }
 
     async fn delete(&self, req: DeleteRequest, ctx: &Context) -> DeleteResult {
-        self.try_delete(&req.prior, ctx).await.map_or_else(DeleteResult::failed, |()| DeleteResult::ok())
+        self.try_delete(&req, ctx).await.map_or_else(DeleteResult::failed, |()| DeleteResult::ok())
     }
 
     async fn import(&self, id: &str, _ctx: &Context) -> ImportResult {
-        self.try_import(id).await.into()
+        ImportResult::from(self.try_import(id).await).private(UNTAGGED)
     }
 }

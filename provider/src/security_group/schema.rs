@@ -11,7 +11,11 @@ pub(crate) const DESCRIPTION: &str = "A security group of AWS for DRBD hosts of 
              comes in from where it is said.\n\n\
              Members are the network interfaces that have the group, such as those of nodes with it in \
              `ec2.security_group_ids`. Each service is open to the members, and to the further sources that it names; SSH is open \
-             to its sources only. What goes out is not restricted.\n\n\
+             to its sources only.\n\n\
+             **What goes out** is as EC2 makes it: a new group has one outgoing rule, which allows everything, and this resource \
+             neither takes it away nor puts one there. Members need it, or rules of the same ports, to reach each other, package \
+             mirrors and AWS. Rules that restrict it, such as `aws_vpc_security_group_egress_rule`, can be kept beside this resource; \
+             they are no drift.\n\n\
              The group is found again by its name and its tags when a run was cut. Rules that somebody else puts into it are shown \
              in `undeclared_rules`; `undeclared = \"remove\"` removes them.\n\n\
              AWS permissions that it needs: `ec2:DescribeSecurityGroups`, `ec2:DescribeNetworkInterfaces`, `ec2:CreateSecurityGroup`, \

@@ -27,7 +27,11 @@ async fn what_is_named_becomes_the_owners_and_keeps_its_own_tags() {
     let stranger = ec2.instance(&stranger.id).await.unwrap().unwrap();
     assert!(ec2.terminate(&owner, &stranger.id).await.is_err());
 
-    let claim = Claim { instance: &stranger, disks: &[] };
+    let claim = Claim { instance: Some(&stranger), disks: &[] };
+    // That it can be adopted is found without a change.
+    cloud.calls();
+    ec2.adoptable(&owner, claim).await.unwrap();
+    assert!(cloud.calls().iter().all(|call| call.starts_with("Describe")));
     ec2.adopt(&owner, claim).await.unwrap();
     let ours = ec2.instance(&stranger.id).await.unwrap().unwrap();
     assert!(owner.owns(&ours.tags) && ours.tags["Name"] == "web", "{:?}", ours.tags);
@@ -35,7 +39,7 @@ async fn what_is_named_becomes_the_owners_and_keeps_its_own_tags() {
     assert_eq!(of_users, named("web"), "without our own, and without the default ones");
     // Once more is nothing.
     cloud.calls();
-    ec2.adopt(&owner, Claim { instance: &ours, disks: &[] }).await.unwrap();
+    ec2.adopt(&owner, Claim { instance: Some(&ours), disks: &[] }).await.unwrap();
     assert!(cloud.calls().iter().all(|call| call.starts_with("Describe")));
     ec2.terminate(&owner, &ours.id).await.unwrap();
 }
@@ -56,7 +60,7 @@ async fn what_is_another_nodes_stays_so() {
     let before = cloud.there();
     cloud.calls();
     let refused = async |owner: &Owner, instance, disks: &[_]| {
-        ec2.adopt(owner, Claim { instance, disks }).await.unwrap_err().to_string()
+        ec2.adopt(owner, Claim { instance: Some(instance), disks }).await.unwrap_err().to_string()
     };
     let said = refused(&b, &one, &[]).await;
     assert!(

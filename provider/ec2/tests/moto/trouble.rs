@@ -145,6 +145,69 @@ async fn a_name_that_is_taken_in_the_network_is_refused() {
     assert_eq!(cloud.count("instances"), 1);
 }
 
+/// Two runs that know nothing of each other, at the same moment, also where they mean different subnets.
+#[tokio::test]
+async fn of_two_runs_at_once_one_makes_the_node() {
+    let cloud = Cloud::start();
+    for round in 0..6 {
+        let owner = cloud.owner(&format!("n{round}"));
+        let runs = [cloud.ec2(), cloud.ec2()];
+        let elsewhere = cloud.launch(|launch| {
+            if round % 2 == 1 {
+                launch.place.subnet_id.clone_from(&cloud.subnets[1]);
+                launch.place.availability_zone = "us-west-2b".into();
+            }
+        });
+        let here = cloud.launch(|_| ());
+        let made = async |ec2: &Ec2, launch| -> Result<(), Ec2Error> {
+            let instance = ec2.ensure_instance(&owner, launch).await?;
+            let instance = ec2.running(&instance.id, MINUTE).await?;
+            ec2.finish(&owner, &instance).await
+        };
+        let (one, other) = tokio::join!(made(&runs[0], &here), made(&runs[1], &elsewhere));
+        assert_eq!(of_node(&cloud, "instances", &owner.node).len(), 1, "round {round}");
+        let lost = match (one, other) {
+            (Ok(()), Err(lost)) | (Err(lost), Ok(())) => lost,
+            both => panic!("round {round}: {both:?}"),
+        };
+        let said = lost.to_string();
+        let told = matches!(lost, Ec2Error::TakenOver { .. }) && said.contains("apply again")
+            || said.contains("There is a node");
+        assert!(told && said.contains(&owner.node), "round {round}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_a_run_left_unfinished_has_one_new_run() {
+    let cloud = Cloud::start();
+    let owner = cloud.owner("a");
+    let (first, second) = (cloud.ec2(), cloud.ec2());
+    let instance = first.ensure_instance(&owner, &cloud.launch(|_| ())).await.unwrap();
+    // The first is thought dead, and is not.
+    let taken = second.ensure_instance(&owner, &cloud.launch(|_| ())).await.unwrap();
+    assert_eq!(taken.id, instance.id);
+    let lost = first.finish(&owner, &instance).await.unwrap_err();
+    assert!(matches!(lost, Ec2Error::TakenOver { .. }), "{lost}");
+    second.finish(&owner, &taken).await.unwrap();
+    let lost = first.finish(&owner, &instance).await.unwrap_err();
+    assert!(matches!(lost, Ec2Error::TakenOver { .. }), "{lost}");
+    assert_eq!(cloud.count("instances"), 1);
+}
+
+/// EC2 lists what it made a few seconds late: nothing is launched twice by a run that comes right after one that was cut.
+#[tokio::test]
+async fn what_is_not_listed_yet_is_known_by_its_token() {
+    let cloud = Cloud::start();
+    let owner = cloud.owner("a");
+    let instance = cloud.ec2().ensure_instance(&owner, &cloud.launch(|_| ())).await.unwrap();
+    let next = cloud.ec2();
+    fault(&cloud, json!({ "action": "DescribeInstances", "kind": "unlisted", "times": 3 }));
+    let refused = next.ensure_instance(&owner, &cloud.launch(|_| ())).await.unwrap_err().to_string();
+    assert!(refused.contains(&instance.id) && refused.contains("apply again"), "{refused}");
+    assert_eq!(cloud.count("instances"), 1);
+    assert_eq!(next.ensure_instance(&owner, &cloud.launch(|_| ())).await.unwrap().id, instance.id);
+}
+
 #[tokio::test]
 async fn a_volume_on_a_living_instance_of_the_node_is_not_torn_off() {
     let cloud = Cloud::start();
@@ -155,6 +218,47 @@ async fn a_volume_on_a_living_instance_of_the_node_is_not_torn_off() {
     ec2.attach(&a, &volume.id, &one.id).await.unwrap();
     let said = ec2.attach(&a, &volume.id, "i-0123456789").await.unwrap_err().to_string();
     assert!(said.contains(&one.id) && said.contains("running"), "{said}");
+}
+
+/// What a gate of EC2 says: which one, of what, how long, the last state, and what to do.
+#[tokio::test]
+async fn a_gate_that_stays_shut_says_what_it_saw_last_and_what_to_do() {
+    let cloud = Cloud::start();
+    let (ec2, owner) = (cloud.ec2(), cloud.owner("a"));
+    cloud.ask(json!({ "op": "states_take", "seconds": 3600 }));
+    let instance = ec2.ensure_instance(&owner, &cloud.launch(|_| ())).await.unwrap();
+    let id = instance.id.as_str();
+    let second = Duration::from_secs(1);
+    assert_eq!(
+        ec2.running(id, second).await.unwrap_err().to_string(),
+        format!(
+            "waited 1 s for {id}: instance running; last seen: pending. Look at `aws ec2 describe-instances --instance-ids {id}`, and \
+             apply again."
+        )
+    );
+    // One that ends instead is not waited for, and AWS's reason is told.
+    cloud.ask(json!({ "op": "terminate", "instance": id }));
+    let ended = ec2.running(id, MINUTE).await.unwrap_err();
+    assert!(!matches!(ended, Ec2Error::Overdue(_)), "{ended}");
+    let said = ended.to_string();
+    assert!(said.contains(id) && said.contains("terminated"), "{said}");
+
+    cloud.ask(json!({ "op": "states_take", "seconds": 0.1 }));
+    let instance = ec2.ensure_instance(&cloud.owner("b"), &cloud.launch(|_| ())).await.unwrap();
+    let id = instance.id.as_str();
+    ec2.running(id, MINUTE).await.unwrap();
+    for (system, guest) in [("impaired", "ok"), ("ok", "initializing"), ("impaired", "impaired")] {
+        cloud.ask(json!({ "op": "status", "instance": id, "system": system, "guest": guest }));
+        assert_eq!(
+            ec2.status_checks(id, second).await.unwrap_err().to_string(),
+            format!(
+                "waited 1 s for {id}: status checks; last seen: system {system}, instance {guest}. A failed system check is AWS's \
+                 hardware: terminate the instance, and apply again. A failed instance check is the guest: look at its console."
+            )
+        );
+    }
+    cloud.ask(json!({ "op": "status", "instance": id, "system": "ok", "guest": "ok" }));
+    ec2.status_checks(id, second).await.unwrap();
 }
 
 #[tokio::test]

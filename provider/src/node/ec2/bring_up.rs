@@ -9,7 +9,7 @@ use std::time::Duration;
 use tfplugin::{Context, Decode, Diagnostic, Diagnostics, Path, Value};
 
 use super::model::{Disk, Known, Wanted, instance_value, volume_value};
-use super::{gates, plan, remove, told};
+use super::{gates, import, plan, remove, told};
 use crate::host::Host;
 use crate::provider::Configured;
 use crate::ssh_settings::SshSettings;
@@ -37,6 +37,14 @@ struct Work<'a> {
     warnings: Vec<Diagnostic>,
 }
 
+/// The last state of a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prior<'a> {
+    pub(crate) state: &'a Value,
+    /// It was imported, and its objects may have no tags of the node yet.
+    pub(crate) untagged: bool,
+}
+
 /// Brings up what `state`, which begins as the plan, declares. `prior` is the last state, when there is one. On return, the
 /// state holds instance, volumes with their paths in the guest, and how to log in. Returns warnings.
 ///
@@ -45,9 +53,11 @@ struct Work<'a> {
 pub(crate) async fn bring_up(
     configured: &Configured,
     state: &mut Value,
-    prior: Option<&Value>,
+    prior: Option<Prior<'_>>,
     ctx: &Context,
 ) -> Result<Diagnostics, Failed> {
+    let untagged = prior.is_some_and(|prior| prior.untagged);
+    let prior = prior.map(|prior| prior.state);
     let untouched = |problem: Diagnostic| Failed { touched: false, problems: problem.into() };
     let ec2 = configured.ec2().map_err(untouched)?;
     let wanted = Wanted::read(state).map_err(untouched)?;
@@ -60,6 +70,10 @@ pub(crate) async fn bring_up(
         let roles: Vec<&Role> = wanted.disks.iter().map(|disk| &disk.role).collect();
         let fit = ec2.disks_fit(&owner, &roles, &place.availability_zone).await;
         fit.map_err(|error| untouched(told(&error, &wanted.name)))?;
+    }
+    if let Some(prior) = prior.filter(|_| untagged) {
+        let claimed = import::claim(ec2, &owner, &Known::read(prior)).await;
+        claimed.map_err(|error| untouched(told(&error, &wanted.name)))?;
     }
     let mut work = Work { configured, ec2, ctx, wanted, owner, touched: false, warnings: Vec::new() };
     let done = work.run(state, prior, place).await;
@@ -78,9 +92,9 @@ impl Work<'_> {
     ) -> Result<(), Diagnostic> {
         let known = prior.map(Known::read).unwrap_or_default();
         self.begin(state, prior);
-        let mut instance = match self.standing(state, prior, &known).await? {
-            Some(instance) => instance,
-            None => self.launch(state, place, known.private_ip.clone()).await?,
+        let (mut instance, launched) = match self.standing(state, prior, &known).await? {
+            Some(instance) => (instance, false),
+            None => (self.launch(state, place, known.private_ip.clone()).await?, true),
         };
         let id = instance.id.clone();
         let (ran, volumes) = tokio::join!(
@@ -94,7 +108,22 @@ impl Work<'_> {
         self.settings(&instance).await?;
         self.login(state, &instance).await?;
         self.guest(state, &volumes, &id).await?;
-        self.ec2.mark_finished(&instance).await.map_err(|error| self.told(&error))
+        if !launched {
+            return self.ec2.mark_finished(&instance).await.map_err(|error| self.told(&error));
+        }
+        let finished = self.ec2.finish(&self.owner, &instance).await;
+        finished.map_err(|error| {
+            if matches!(error, Ec2Error::TakenOver { .. }) {
+                self.let_go(state);
+            }
+            self.told(&error)
+        })
+    }
+
+    /// Forgets what another run has now: whatever is done with this state later must not touch it.
+    fn let_go(&mut self, state: &mut Value) {
+        state.set("volumes", Value::Map(BTreeMap::new()));
+        self.record(state, "instance", Value::Null);
     }
 
     fn told(&self, error: &Ec2Error) -> Diagnostic {

@@ -41,12 +41,18 @@ echo "no disk with the serial number $1, and no /dev/xvd$2; there are: $(ls "$r/
 exit 3
 "#;
 
-/// Who holds the lock of a package manager, by the kernel's list of locks: no tool is needed, and no right.
+/// Who holds the lock of a package manager, by the kernel's list of locks: no tool is needed, and no right. A lock is known by
+/// device and inode: a file on another disk can have the same number. Where files show another device than their file system
+/// has (btrfs, overlayfs), the inode has to do.
 const LOCK_HOLDER: &str = r#"
 r=$1
 for f in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock; do
-  i=$(stat -c %i "$r$f" 2>/dev/null) || continue
-  p=$(awk -v inode="$i" '{ n = split($6, part, ":") } part[n] == inode { print $5; exit }' "$r/proc/locks")
+  i=$(stat -c '%i %D' "$r$f" 2>/dev/null) || continue
+  d=$((0x${i#* })) i=${i% *}
+  d=$(printf '%02x:%02x' $((d >> 8 & 0xfff)) $((d & 0xff | d >> 12 & 0xfff00)))
+  case $(stat -f -c %T "$r$f") in btrfs | overlay*) d= ;; esac
+  p=$(awk -v inode="$i" -v device="$d" '{ split($6, part, ":") }
+    part[3] == inode && (device == "" || part[1] ":" part[2] == device) { print $5; exit }' "$r/proc/locks")
   [ -z "$p" ] || { echo "$f is held by process $p ($(cat "$r/proc/$p/comm" 2>/dev/null))"; exit 3; }
 done
 "#;

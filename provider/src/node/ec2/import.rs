@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Import of a running instance as a node. Everything is looked at first; the only thing that is changed are tags, at the end:
-//! without them the node's own instance would be a stranger's to every later step.
+//! Import of a running instance as a node. Everything is looked at, and nothing is changed: the protocol does not tell `terraform
+//! import` from an `import` block that is only planned, and nobody expects a plan to write. Without its tags the node's own
+//! instance would be a stranger's to every later step, so the first apply that does something to the node writes them before
+//! anything else ([`claim`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use tfplugin::{Decode, Diagnostic, Path, Value};
 
 use super::import_id::ImportId;
 use super::imported::{Adopted, Findings};
+use super::model::Known;
 use super::{bring_up, gates, told};
 use crate::host::Host;
 use crate::provider::Configured;
@@ -23,7 +26,7 @@ const MOMENT: Duration = Duration::from_secs(20);
 /// The state of the node that an import id names.
 ///
 /// # Errors
-/// What is missing, or not as it must be. Nothing was changed then, but for tags when EC2 refused in between.
+/// What is missing, or not as it must be.
 pub(crate) async fn import(configured: &Configured, id: &str) -> Result<Value, Diagnostic> {
     let id = ImportId::parse(id)?;
     let ec2 = configured.ec2()?;
@@ -51,8 +54,27 @@ pub(crate) async fn import(configured: &Configured, id: &str) -> Result<Value, D
         volume_groups: &facts.volume_groups,
     };
     let state = findings.state()?;
-    ec2.adopt(&owner, Claim { instance: &instance, disks: &claimed }).await.map_err(told_id)?;
+    let claim = Claim { instance: Some(&instance), disks: &claimed };
+    ec2.adoptable(&owner, claim).await.map_err(told_id)?;
     Ok(state)
+}
+
+/// Gives the objects of a node that was imported its tags. They are those of the state, by their ids.
+///
+/// # Errors
+/// When one of them has become another node's since; what EC2 refuses.
+pub(super) async fn claim(ec2: &Ec2, owner: &Owner, known: &Known) -> Result<(), Ec2Error> {
+    let instance = match &known.instance {
+        Some(id) => ec2.instance(id).await?.filter(|instance| !instance.state.is_gone()),
+        None => None,
+    };
+    let mut disks = Vec::new();
+    for (role, id) in &known.volumes {
+        if let (Some(role), Some(volume)) = (Role::disk(role), ec2.volume(id).await?) {
+            disks.push((role, volume));
+        }
+    }
+    ec2.adopt(owner, Claim { instance: instance.as_ref(), disks: &disks }).await
 }
 
 async fn running(ec2: &Ec2, id: &str) -> Result<Instance, Diagnostic> {

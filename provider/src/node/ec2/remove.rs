@@ -6,8 +6,9 @@ use drbd_ec2::{Ec2, Ec2Error, Owner};
 use drbd_schemas::facts::HostFacts;
 use tfplugin::{Context, Decode, Diagnostic, Diagnostics, Path, Value};
 
+use super::bring_up::Prior;
 use super::model::{Known, disks};
-use super::told;
+use super::{import, told};
 use crate::provider::Configured;
 use crate::ssh_settings::SshSettings;
 
@@ -17,9 +18,10 @@ use crate::ssh_settings::SshSettings;
 /// When a volume is Primary on the node; what EC2 refuses.
 pub(crate) async fn remove(
     configured: &Configured,
-    prior: &Value,
+    prior: Prior<'_>,
     ctx: &Context,
 ) -> Result<Diagnostics, Diagnostics> {
+    let Prior { state: prior, untagged } = prior;
     super::forbid_delete(prior)?;
     let known = Known::read(prior);
     let name = prior.get("name").as_str().unwrap_or_default();
@@ -27,6 +29,9 @@ pub(crate) async fn remove(
     let owner = Owner { scope, node: name.to_owned() };
     none_primary(configured, prior).await?;
     let ec2 = configured.ec2()?;
+    if untagged {
+        import::claim(ec2, &owner, &known).await.map_err(|error| told(&error, name))?;
+    }
     ctx.progress(&format!("{name}: stopping the instance, detaching its disks, terminating it"));
     retire(ec2, &owner, &known).await.map_err(|error| told(&error, name))?;
     let mut left = Diagnostics::new();

@@ -185,27 +185,66 @@ fn a_disk_that_is_smaller_than_its_volume_has_not_grown_yet() {
 
 #[test]
 fn the_holder_of_a_lock_is_found_in_the_kernels_list() {
-    let guest = TempDir::new().unwrap();
+    let guest = on_a_disk_of_its_own();
     let root = guest.path();
     for dir in ["var/lib/dpkg", "proc/812"] {
         fs::create_dir_all(root.join(dir)).unwrap();
     }
     fs::write(root.join("proc/812/comm"), "apt-get\n").unwrap();
-    let holder = || {
-        let output = Command::new("sh").args(["-c", LOCK_HOLDER, "lock-holder"]).arg(root).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
-    };
+    let holder = || holder(root);
     fs::write(root.join("proc/locks"), "").unwrap();
     assert_eq!(holder(), (Some(0), String::new()), "no package manager");
     let file = root.join("var/lib/dpkg/lock");
     fs::write(&file, "").unwrap();
     assert_eq!(holder(), (Some(0), String::new()), "free");
-    let inode = fs::metadata(&file).unwrap().ino();
-    let lock = |inode: u64| format!("1: POSIX  ADVISORY  WRITE 812 08:01:{inode} 0 EOF\n");
-    fs::write(root.join("proc/locks"), lock(inode + 1)).unwrap();
+    let found = fs::metadata(&file).unwrap();
+    let (inode, dev) = (found.ino(), found.dev());
+    let (major, minor) = (dev >> 8 & 0xfff, dev & 0xff | dev >> 12 & 0xf_ff00);
+    let lock = |minor: u64, inode: u64| {
+        let line = format!("1: POSIX  ADVISORY  WRITE 812 {major:02x}:{minor:02x}:{inode} 0 EOF\n");
+        fs::write(root.join("proc/locks"), line).unwrap();
+    };
+    lock(minor, inode + 1);
     assert_eq!(holder(), (Some(0), String::new()), "another file");
-    fs::write(root.join("proc/locks"), lock(inode)).unwrap();
+    lock(minor + 1, inode);
+    assert_eq!(holder(), (Some(0), String::new()), "a file of this number on another disk");
+    lock(minor, inode);
     assert_eq!(holder(), (Some(3), "/var/lib/dpkg/lock is held by process 812 (apt-get)\n".to_owned()));
+}
+
+/// A file system whose files show its own device.
+fn on_a_disk_of_its_own() -> TempDir {
+    TempDir::new_in("/dev/shm").unwrap()
+}
+
+fn holder(root: &Path) -> (Option<i32>, String) {
+    let output = Command::new("sh").args(["-c", LOCK_HOLDER, "lock-holder"]).arg(root).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_holder_of_a_lock_is_found_as_this_kernel_writes_it() {
+    let guest = on_a_disk_of_its_own();
+    let root = guest.path();
+    fs::create_dir_all(root.join("var/lib/dpkg")).unwrap();
+    symlink("/proc", root.join("proc")).unwrap();
+    let file = root.join("var/lib/dpkg/lock");
+    fs::write(&file, "").unwrap();
+    assert_eq!(holder(root), (Some(0), String::new()), "free");
+    let mut flock = Command::new("flock");
+    flock
+        .arg("--no-fork")
+        .arg(&file)
+        .args(["sh", "-c", "echo held; exec sleep 60"])
+        .stdout(std::process::Stdio::piped());
+    let mut held = flock.spawn().unwrap();
+    let mut ready = [0; 5];
+    std::io::Read::read_exact(held.stdout.as_mut().unwrap(), &mut ready).unwrap();
+    let (code, told) = holder(root);
+    held.kill().unwrap();
+    held.wait().unwrap();
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.starts_with(&format!("/var/lib/dpkg/lock is held by process {} (", held.id())), "{told}");
 }
 
 /// A program of a guest that says what stands in a file beside it, by its last argument.
