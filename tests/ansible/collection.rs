@@ -7,14 +7,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::Lab;
 
 use crate::play::{Controller, Run};
-use crate::{HOSTS, playbook};
+use crate::{HOSTS, playbook, with};
 
 /// From the oldest on.
-const INSTALLATIONS: [&str; 3] = ["ansible-2.14", "ansible-2.17", "ansible"];
+const INSTALLATIONS: [&str; 3] = ["ansible-2.14", "ansible", "ansible-2.21"];
 
 #[test]
 fn every_version_of_ansible_runs_the_playbook_with_one_ssh_execution_for_a_task() {
@@ -29,7 +29,8 @@ fn every_version_of_ansible_runs_the_playbook_with_one_ssh_execution_for_a_task(
             assert_eq!(run.changed(name) > 0, oldest, "{installation}: {}", run.output.stdout);
         }
         assert_eq!(run.executions(), 2 * 6, "{installation}: {}", run.output.stdout);
-        let again = controller.example(&lab, &["-vvv", "--check"]).ok();
+        // Whatever the setting.
+        let again = controller.example(&lab, &["-vvv", "--check", "-eansible_pipelining=false"]).ok();
         assert_eq!((again.changed("h1"), again.changed("h2"), again.executions()), (0, 0, 2 * 6));
         in_the_background(&lab, &controller);
     }
@@ -48,6 +49,59 @@ fn in_the_background(lab: &Lab, controller: &Controller) {
     assert_eq!(run.reply("background", "h1")["facts"]["node"], "h1");
     let refused = &run.reply("group", "h1")["msg"];
     assert!(refused.as_str().is_some_and(|msg| msg.contains("lock_timeout")), "{refused}");
+}
+
+/// Who may become root on h1, and how: user, line of sudoers.
+const SUDOERS: [(&str, &str); 4] = [
+    ("free", "free ALL=(ALL) NOPASSWD: ALL"),
+    ("word", "word ALL=(ALL) ALL"),
+    ("term", "Defaults:term requiretty\\nterm ALL=(ALL) NOPASSWD: ALL"),
+    ("both", "Defaults:both requiretty\\nboth ALL=(ALL) ALL"),
+];
+
+#[test]
+fn a_sudo_that_wants_a_terminal_gets_one() {
+    let lab = Lab::up(1).unwrap();
+    Controller::new().install(&lab, &["--limit", "h1"]).ok();
+    lab.sh(1, "echo root:right | chpasswd").unwrap();
+    for (user, rules) in SUDOERS {
+        let script = format!(
+            "useradd -m {user} && echo {user}:right | chpasswd && printf '{rules}\\n' >/etc/sudoers.d/{user} \
+             && mkdir -m 700 ~{user}/.ssh && cp /root/.ssh/authorized_keys ~{user}/.ssh/ && chown -R {user} ~{user}/.ssh",
+        );
+        lab.sh(1, &script).unwrap();
+    }
+    // Task, user, other variables; whether one SSH execution is enough.
+    let password = || json!({ "ansible_become_password": "right" });
+    let tasks = [
+        ("neither", "free", json!({}), true),
+        ("a password", "word", password(), true),
+        ("a terminal", "term", json!({}), false),
+        ("both", "both", password(), false),
+        // These are left to the setting.
+        ("su", "free", with(password(), json!({ "ansible_become_method": "su" })), false),
+        ("switched off", "free", json!({ "drbd_pipelining": false }), false),
+    ];
+    let mut all: Vec<Value> = tasks
+        .iter()
+        .map(|(task, user, more, _)| {
+            let vars = with(more.clone(), json!({ "ansible_user": user }));
+            json!({ "name": task, "drbd_info": {}, "vars": vars })
+        })
+        .collect();
+    let wrong = json!({ "ansible_user": "word", "ansible_become_password": "wrong" });
+    all.push(json!({ "name": "wrong", "drbd_info": {}, "vars": wrong, "ignore_errors": true }));
+    for installation in INSTALLATIONS {
+        let controller = Controller::with(installation);
+        let path = controller.write("users.yml", &playbook(&json!(all)));
+        let run = controller.play(&lab, &path, &["-vvv", "-eansible_pipelining=false"]).ok();
+        for (task, _, _, one) in &tasks {
+            assert_eq!(run.reply(task, "h1")["facts"]["node"], "h1", "{installation}");
+            let (executions, text) = (run.executions_of(task), &run.output.stdout);
+            assert_eq!(executions == 1, *one, "{installation}, {task}: {executions} executions\n{text}");
+        }
+        assert!(run.reply("wrong", "h1")["msg"].to_string().contains("ncorrect"), "{}", run.output.stdout);
+    }
 }
 
 /// A play that fails in its one task on h1.

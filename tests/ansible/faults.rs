@@ -10,6 +10,9 @@ use support::Lab;
 use crate::play::{Controller, Run};
 use crate::playbook;
 
+/// A module is then a file on the host.
+const UNPIPELINED: &str = "ansible_pipelining=false drbd_pipelining=false";
+
 fn pool() -> Value {
     json!({ "volume_group": "drbdpool", "thin_pool": "thinpool", "disks": ["/dev/ubdb"] })
 }
@@ -35,7 +38,7 @@ fn a_host_without_python_is_a_host() {
     assert_eq!(make_pool(&lab, &controller, &["--check"]).ok().changed("h1"), 1);
     assert_eq!(make_pool(&lab, &controller, &[]).ok().changed("h1"), 1);
     assert_eq!(make_pool(&lab, &controller, &[]).ok().changed("h1"), 0);
-    let without = make_pool(&lab, &controller, &["-e", "ansible_pipelining=false"]).ok();
+    let without = make_pool(&lab, &controller, &["-e", UNPIPELINED]).ok();
     assert_eq!(without.changed("h1"), 0);
 }
 
@@ -46,13 +49,9 @@ fn a_temporary_directory_may_be_full_or_noexec() {
     lab.sh(1, "mkdir -p /root/.ansible && for d in /tmp /var/tmp /root/.ansible; do mount -t tmpfs -o noexec,size=256k tmpfs $d; done")
         .unwrap();
     // Without pipelining a module is a file there; the shell reads it all the same.
-    let unpipelined = ["-e", "ansible_pipelining=false"];
-    assert_eq!(
-        make_pool(&lab, &controller, &[unpipelined[0], unpipelined[1], "--check"]).ok().changed("h1"),
-        1
-    );
+    assert_eq!(make_pool(&lab, &controller, &["-e", UNPIPELINED, "--check"]).ok().changed("h1"), 1);
     lab.sh(1, "for d in /tmp /var/tmp /root/.ansible; do cat /dev/zero >$d/full 2>/dev/null; done; df /root/.ansible | grep -q 100%").unwrap();
-    let full = make_pool(&lab, &controller, &unpipelined);
+    let full = make_pool(&lab, &controller, &["-e", UNPIPELINED]);
     assert_eq!(full.changed("h1"), 0, "{}", full.output.stdout);
     assert!(!full.output.success());
     assert_eq!(lab.sh(1, "vgs --noheadings").unwrap(), "");

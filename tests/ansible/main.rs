@@ -47,6 +47,10 @@ fn the_example_tells_the_truth_then_does_it_then_has_nothing_to_do() {
     let (lab, controller) = (Lab::start(&small).unwrap(), Controller::new());
     controller.install(&lab, &[]).ok();
     HOSTS.iter().for_each(|(host, _)| spy::install(&lab, *host));
+    // A file that is made where it stays has what files there have: the directory's group here, the context under SELinux.
+    HOSTS
+        .iter()
+        .for_each(|(host, _)| drop(lab.sh(*host, "chgrp ops /etc/drbd.d && chmod g+s /etc/drbd.d").unwrap()));
 
     // Check mode from blank: no task fails though nothing is there, and nothing changes.
     let before = [traces(&lab, 1), traces(&lab, 2)];
@@ -76,6 +80,10 @@ fn the_example_tells_the_truth_then_does_it_then_has_nothing_to_do() {
     assert_eq!(first.changed("h1") + first.changed("h2"), 5, "one host alone declares the data valid");
     let synced = first.reply("First synchronisation", "h1");
     assert!(synced["facts_used"].as_array().is_some_and(|facts| facts.len() == 2), "{synced}");
+
+    for (host, _) in HOSTS {
+        assert_eq!(lab.sh(host, "stat -c '%G %a' /etc/drbd.d/r0.res").unwrap(), "ops 600\n");
+    }
 
     // Data outlive a second run, which changes nothing.
     let written = lab.sh(1, WRITE).unwrap();
@@ -107,8 +115,8 @@ fn secrets_do_not_show_and_a_login_user_becomes_root_without_pipelining() {
     let (lab, controller) = (Lab::up(2).unwrap(), Controller::new());
     controller.install(&lab, &[]).ok();
     // Without pipelining Ansible gives the module a terminal, and merges standard error into its answer.
-    let vars = controller
-        .write("vars.json", &json!({ "ansible_user": "ops", "ansible_pipelining": false }).to_string());
+    let vars = json!({ "ansible_user": "ops", "ansible_pipelining": false, "drbd_pipelining": false });
+    let vars = controller.write("vars.json", &vars.to_string());
     let secret = "hunter2Hunter2";
     let mut declaration = declaration();
     declaration["shared_secret"] = json!(secret);
@@ -182,6 +190,7 @@ fn with(mut declaration: Value, changes: Value) -> Value {
 fn arguments_are_taken_and_refused_as_ansible_users_expect() {
     let (lab, controller) = (Lab::up(1).unwrap(), Controller::new());
     controller.install(&lab, &["--limit", "h1"]).ok();
+    let before = traces(&lab, 1);
     let plain = declaration();
     // Everything as text, null, omitted, HCL's underscores, JSON in a text, a comma-separated list.
     let habits = with(
@@ -192,11 +201,18 @@ fn arguments_are_taken_and_refused_as_ansible_users_expect() {
             "volumes": "{\"0\": {\"minor\": \"1000\", \"size\": 67108864}}",
         }),
     );
+    let (mut elsewhere, mut one_number) = (declaration(), declaration());
+    let node = elsewhere["nodes"]["h1"].clone();
+    elsewhere["nodes"] = json!({ "alpha": node });
+    one_number["nodes"]["h2"]["node_id"] = json!(0);
     let tasks = json!([
         { "name": "plain", "drbd_resource": with(plain, json!({ "net": { "protocol": "C", "allow-two-primaries": "no" } })) },
         { "name": "habits", "drbd_resource": habits },
         { "name": "slips", "drbd_resource": with(declaration(), json!({ "stat": "present", "state": "gone", "nodes": {} })), "ignore_errors": true },
         { "name": "missing", "drbd_wait": { "condition": "connected", "timeout": "soon" }, "ignore_errors": true },
+        // Would be real runs.
+        { "name": "elsewhere", "drbd_resource": elsewhere, "ignore_errors": true, "check_mode": false },
+        { "name": "one number", "drbd_resource": one_number, "ignore_errors": true, "check_mode": false },
         { "name": "nested", "drbd_storage_pool": { "volume_group": "v", "disk": ["/dev/ubdb"] }, "ignore_errors": true },
     ]);
     let path = controller.write("arguments.yml", &playbook(&tasks));
@@ -211,6 +227,7 @@ fn arguments_are_taken_and_refused_as_ansible_users_expect() {
         ("slips", "value of state must be one of: present, up, down, absent, got: gone"),
         ("missing", "missing required arguments: name"),
         ("missing", "argument timeout: found \"soon\", allowed: a whole number from 0 to 86400"),
+        ("one number", "found 0, which h1 has too"),
         ("nested", "Unsupported parameters for (drbd_storage_pool) module: disk."),
         ("nested", "(did you mean disks?)"),
     ];
@@ -220,6 +237,12 @@ fn arguments_are_taken_and_refused_as_ansible_users_expect() {
         assert_eq!(reply["code"], "invalid");
         assert!(reply["violations"].as_array().is_some_and(|all| !all.is_empty()), "{reply}");
     }
+    let refused = run.reply("elsewhere", "h1");
+    assert_eq!((&refused["code"], &refused["changed"]), (&json!("wrong_host"), &json!(false)), "{refused}");
+    let said = "this host is called \"h1\" (uname -n), resource r0 is declared for alpha.";
+    assert!(refused["msg"].as_str().is_some_and(|msg| msg.contains(said)), "{refused}");
+    assert!(refused["next_steps"].to_string().contains("Run this on a declared node"), "{refused}");
+    assert_eq!((traces(&lab, 1), run.changed("h1")), (before, 2), "check mode foretold the two good ones");
 }
 
 #[test]
@@ -291,8 +314,9 @@ fn schema_keys(name: &str) -> Vec<String> {
 #[test]
 fn every_module_of_the_program_is_linked() {
     let usage = run(Command::new(made::dist("drbd-host").unwrap()).arg("--help")).unwrap().ok().unwrap();
-    let line = usage.lines().find_map(|line| line.strip_prefix("Modules: ")).unwrap();
-    let mut modules: Vec<&str> = line.trim_end_matches('.').split(", ").collect();
+    let (_, rest) = usage.split_once("Modules: ").unwrap();
+    let (names, _) = rest.split_once('.').unwrap();
+    let mut modules: Vec<&str> = names.split(',').map(str::trim).collect();
     modules.sort_unstable();
     let controller = Controller::without_collection("ansible");
     assert_eq!(linked_modules(&controller), modules);

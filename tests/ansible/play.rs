@@ -25,7 +25,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// With the newest Ansible.
+    /// With the Ansible that most tests use.
     pub fn new() -> Self {
         Self::with("ansible")
     }
@@ -189,6 +189,13 @@ impl Run {
     /// How many times Ansible went to a host with ssh; known from -vvv on.
     pub fn executions(&self) -> usize {
         self.output.stdout.matches("SSH: EXEC").count()
+    }
+
+    /// The same for one task, by the whole of its name.
+    pub fn executions_of(&self, task: &str) -> usize {
+        let tasks = self.output.stdout.split("\nTASK [");
+        let of = tasks.filter(|text| text.starts_with(&format!("{task}]")));
+        of.map(|text| text.matches("SSH: EXEC").count()).sum()
     }
 
     /// How many tasks changed a host.

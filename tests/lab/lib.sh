@@ -29,8 +29,12 @@ die() { say "$*"; exit 1; }
 # is never changed under a running host.
 image_dir() {
 	local key
-	key=$( { cat "$HERE/build" "$HERE/xstate-shim.c" "$HERE/run-uml" "$HERE"/guest/*; echo "${LAB_KERNEL:-sid bookworm}"; } |
-		sha256sum)
+	key=$(
+		{
+			cat "$HERE/build" "$HERE/../../scripts/debian-packages" "$HERE/xstate-shim.c" "$HERE/run-uml" "$HERE"/guest/*
+			echo "${LAB_KERNEL:-sid bookworm}"
+		} | sha256sum
+	)
 	echo "$LAB_CACHE/${key:0:16}"
 }
 

@@ -26,8 +26,8 @@ pub fn ansible(program: &str) -> Result<PathBuf> {
     ansible_of("ansible", program)
 }
 
-/// A program of one of the pinned installations of Ansible: `ansible` (the newest), `ansible-2.17`, `ansible-2.14`,
-/// `ansible-lint`.
+/// A program of one of the pinned installations of Ansible: `ansible` (the newest that runs on Debian 12's Python),
+/// `ansible-2.21` (with a Python of its own), `ansible-2.14`, `ansible-lint`.
 ///
 /// # Errors
 /// As [`ansible`].

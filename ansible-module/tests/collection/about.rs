@@ -45,7 +45,7 @@ pub(crate) const REQUIREMENTS: [&str; 3] = [
 
 pub(crate) const NOTES: &[&str] = &[
     "The program C(drbd-host) does the work; it is installed once on each host. No Python is needed there.",
-    "Set C(ansible_pipelining=true). Then a task is a single SSH execution.",
+    "A task is a single SSH execution, whether or not pipelining is switched on. The variable C(drbd_pipelining), false, leaves that to the setting.",
     "Needs root (C(become=true)).",
     "Options take Ansible's spellings of booleans, numbers, lists and dictionaries; null is the same as left out.",
 ];
@@ -203,12 +203,12 @@ pub(crate) fn repeated(name: &str, top: bool) -> bool {
     !top && ["net", "disk", "options"].contains(&name)
 }
 
-/// What stands for the keys of a dictionary that the user chooses.
+/// What stands for the keys of a dictionary that the user chooses; an identifier, as ansible-test wants it from 2.21 on.
 pub(crate) fn key_word(check: Option<&str>) -> &'static str {
     match check {
-        Some("node-name") => "<node>",
-        Some("volume-number") => "<volume>",
-        _ => "<name>",
+        Some("node-name") => "NODE",
+        Some("volume-number") => "VOLUME",
+        _ => "NAME",
     }
 }
 

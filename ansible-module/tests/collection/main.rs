@@ -49,12 +49,11 @@ fn launcher() -> String {
 }
 
 /// The checks of `ansible-test sanity` that a module which is no Python cannot pass, and that of a licence which Ansible
-/// asks of its own modules only. Up to 2.16 the licence is looked for in what could be parsed as Python.
+/// asks of its own modules only. Up to 2.16 the licence is looked for in what could be parsed as Python. And that of an action
+/// plugin with the name of a module: ours is for all of them.
 fn ignored(core: &str) -> String {
     let last = if core <= "2.16" { "python-syntax-error" } else { "missing-gplv3-license" };
-    let mut names: Vec<&str> = Module::ALL.iter().map(|module| module.name()).collect();
-    names.sort_unstable();
-    let lines = names.iter().map(|name| {
+    let lines = names(&|_| true).into_iter().map(|name| {
         format!(
             "plugins/modules/{name} shebang\n\
              plugins/modules/{name} validate-modules:invalid-extension\n\
@@ -62,19 +61,21 @@ fn ignored(core: &str) -> String {
              plugins/modules/{name}.yml validate-modules:missing-gplv3-license\n"
         )
     });
-    lines.collect()
+    let shared = "plugins/action/drbd_host.py action-plugin-docs\n".to_owned();
+    std::iter::once(shared).chain(lines).collect()
+}
+
+/// The modules whose options are so, in the order of the alphabet.
+fn names(wanted: &dyn Fn(&Value) -> bool) -> Vec<&'static str> {
+    let modules = Module::ALL.iter().filter(|module| wanted(&export::module_schema(**module)["properties"]));
+    let mut names: Vec<&str> = modules.map(|module| module.name()).collect();
+    names.sort_unstable();
+    names
 }
 
 fn runtime() -> String {
-    let group = |wanted: &dyn Fn(&Value) -> bool| {
-        let mut names: Vec<&str> = Module::ALL
-            .iter()
-            .filter(|module| wanted(&export::module_schema(**module)["properties"]))
-            .map(|module| module.name())
-            .collect();
-        names.sort_unstable();
-        Yaml::texts(names)
-    };
+    let action = |name| (name, Yaml::map([("action_plugin", Yaml::text("replivol.drbd.drbd_host"))]));
+    let group = |wanted: &dyn Fn(&Value) -> bool| Yaml::texts(names(wanted));
     let document = Yaml::map([
         ("requires_ansible", Yaml::text(">=2.14.0")),
         (
@@ -86,6 +87,7 @@ fn runtime() -> String {
                 ("locking", group(&|options| !options["lock_timeout"].is_null())),
             ]),
         ),
+        ("plugin_routing", Yaml::map([("modules", Yaml::map(names(&|_| true).into_iter().map(action)))])),
     ]);
     format!(
         "# SPDX-License-Identifier: MPL-2.0\n\
