@@ -36,17 +36,15 @@ pub(super) fn observe(
     Ok(Device { path, block: Some(block), content, in_use })
 }
 
-/// The kernel says without being asked for its configuration that it runs this volume on this device: it links the device
-/// to the volume's minor, and `drbdadm` finds nothing to adjust. The link alone would not do, because a device that holds
-/// only metadata has one, too.
+/// The kernel links this device to the volume's minor. The link alone does not prove that the volume is on it, because a
+/// device that holds only metadata has one, too.
 pub(super) fn is_linked(
     host: &impl Host,
     observed: &Observed,
     number: VolumeNumber,
     path: &str,
 ) -> Result<bool, ObserveError> {
-    Ok(observed.runs_as_declared()
-        && host.block_device(path)?.is_some_and(|block| links(observed, number, &block)))
+    Ok(host.block_device(path)?.is_some_and(|block| links(observed, number, &block)))
 }
 
 fn links(observed: &Observed, number: VolumeNumber, block: &BlockDevice) -> bool {

@@ -76,12 +76,13 @@ fn the_kernels_configuration_is_asked_for_unless_it_is_proven_to_be_the_declared
     let kinds = [Kind::Thin, Kind::Device];
     let world = world(kinds, &[Start::Nothing, Start::Nothing], true);
     let request = declaration(kinds, "64MiB");
-    let look = || {
+    let look_as = |request: &Value| {
         let Args::Resource(args) = args::parse(Module::DrbdResource, request.clone()).unwrap() else {
             unreachable!()
         };
         observe::resource(&SimHost::new(&world, "h2", Cut::Never), &args.resource.unwrap()).unwrap()
     };
+    let look = || look_as(&request);
     let content = |observed: &drbd_engine::observed::Observed| {
         observed.devices.values().next().map(|device| device.content.clone()).unwrap()
     };
@@ -103,4 +104,11 @@ fn the_kernels_configuration_is_asked_for_unless_it_is_proven_to_be_the_declared
     (running.text, running.disk) = (text, None);
     drop(all);
     assert_ne!(content(&look()), Content::AttachedHere);
+
+    // Declared diskless: there is no link that could be missing, and all the same it does not run as declared.
+    let mut diskless = request.clone();
+    diskless["nodes"]["h2"]["storage"] = json!({ "diskless": {} });
+    let seen = look_as(&diskless);
+    assert_ne!(seen.dry_run, DryRun::Steps(Vec::new()));
+    assert!(seen.running.is_some());
 }
