@@ -28,6 +28,8 @@ const MAX_USER_DATA: usize = 16 * 1024;
 const PROFILE_DEADLINE: Duration = Duration::from_secs(120);
 /// How often one node can have been launched in a place within the memory of EC2's client tokens.
 const MAX_GENERATIONS: usize = 64;
+/// For so many of them EC2 is waited for to list whose they are: a minute in all.
+const MAX_WAITS: usize = 6;
 
 /// An instance to launch, by the names of EC2.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +192,7 @@ impl Ec2 {
     /// `gone`: how many instances of this owner EC2 still lists as terminated. Their tokens are spent.
     async fn launch(&self, owner: &Owner, launch: &Launch, gone: usize) -> Result<Instance, Ec2Error> {
         self.machine(&launch.instance_type).await?.runs(&launch.image, &launch.instance_type)?;
-        let mut generation = gone;
+        let (mut generation, mut waits) = (gone, 0);
         loop {
             // Not of the subnet: in another one of the network it would be a second node of this name.
             let token = owner.token(&Role::Instance, &owner.scope, generation);
@@ -200,7 +202,8 @@ impl Ec2 {
                 // The answer of a spent token can also be its terminated instance.
                 Ok(instance) if instance.state.is_gone() => (),
                 Ok(instance) => return Err(taken_over(owner, &instance.id, "launched")),
-                Err(error) if error.kind() == Kind::TokenTaken => {
+                Err(error) if error.kind() == Kind::TokenTaken && waits < MAX_WAITS => {
+                    waits += 1;
                     if let Some(other) = self.of_another_run(owner).await? {
                         return Err(taken_over(owner, &other.id, "launched"));
                     }
