@@ -26,7 +26,7 @@ class ActionModule(Normal):
             result = super().run(tmp, task_vars)
         finally:
             self._connection.set_option("pipelining", False)
-        return super().run(tmp, task_vars) if sudo_refused(result) else result
+        return super().run(tmp, task_vars) if sudo_wants_a_terminal(result) else result
 
     def _may_pipeline(self, task_vars):
         """Whether to switch on what is not on already."""
@@ -40,8 +40,9 @@ class ActionModule(Normal):
         )
 
 
-def sudo_refused(result):
-    """Whether sudo has spoken and the module has not: it cannot have been started."""
-    lines = str(result.get("module_stderr", "")).splitlines()
+def sudo_wants_a_terminal(result):
+    """Whether sudo has refused to start the module without a terminal. Its warnings, of a module that was started and lost, do not count."""
+    lines = str(result.get("module_stderr", "")).lower().splitlines()
     silent = not str(result.get("module_stdout", "")).strip()
-    return bool(result.get("failed")) and silent and any(line.startswith("sudo: ") for line in lines)
+    refused = any(line.startswith("sudo: ") and ("tty" in line or "terminal" in line) for line in lines)
+    return bool(result.get("failed")) and silent and refused
