@@ -138,12 +138,16 @@ pub struct BlockDevice {
     pub read_only: bool,
     /// Device-mapper UUID; `LVM-` and 64 characters for a logical volume.
     pub dm_uuid: Option<String>,
+    /// Device-mapper name; `<group>-<volume>` for a logical volume.
+    pub dm_name: Option<String>,
     /// Serial number.
     pub serial: Option<String>,
     /// World-wide name.
     pub wwn: Option<String>,
     /// Kernel names of what is stacked on it: logical volumes, RAID, LUKS.
     pub holders: Vec<String>,
+    /// Kernel names of what it is stacked on: disks, or the device of a thin pool.
+    pub slaves: Vec<String>,
     /// Kernel names of its partitions.
     pub partitions: Vec<String>,
 }

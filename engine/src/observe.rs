@@ -8,6 +8,7 @@ mod claims;
 mod created;
 mod devices;
 mod staging;
+mod standing;
 mod uses;
 
 pub(crate) use claims::{
@@ -77,6 +78,10 @@ fn resource_knowing(
     };
     let Some((node_name, node)) = node else { return Ok(observed) };
     if matches!(node.storage, Storage::LvmThin { .. } | Storage::Lvm { .. }) {
+        let known = match known {
+            None => standing::report(host, &observed, declared, node, family)?,
+            known => known,
+        };
         observed.lvm = match known {
             Some(report) => report,
             None => lvm_report(host, &lvm_filter(host)?)?,

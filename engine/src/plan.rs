@@ -88,14 +88,19 @@ impl Context<'_> {
 
     /// Bitmap slots for which backing space is needed.
     pub(crate) fn peer_slots(&self) -> u8 {
-        match self.family {
-            Family::V84 => 1,
-            Family::V9 => self.resource.max_peers(),
-        }
+        peer_slots(self.resource, self.family)
     }
 
     fn volumes(&self) -> impl Iterator<Item = VolumeNumber> {
         self.resource.volumes.keys().copied()
+    }
+}
+
+/// Bitmap slots for which the backing devices of a resource need space.
+pub(crate) fn peer_slots(resource: &Resource, family: Family) -> u8 {
+    match family {
+        Family::V84 => 1,
+        Family::V9 => resource.max_peers(),
     }
 }
 

@@ -272,6 +272,14 @@ impl Machine {
             let (kernel_name, number) = (format!("drbd{minor}"), format!("147:{minor}"));
             return Some(BlockDevice { kernel_name, number, size_bytes, ..BlockDevice::default() });
         }
+        if let Some(name) = path.strip_prefix("/dev/sim-pool-").filter(|name| self.pools.contains_key(*name))
+        {
+            let dm_name = format!("{}-tpool", name.replace('-', "--").replace('/', "-"));
+            return Some(BlockDevice { dm_name: Some(dm_name), ..BlockDevice::default() });
+        }
+        if path.starts_with("/dev/sim-disk-") {
+            return Some(BlockDevice::default());
+        }
         let disk = self.disk_ref(path)?;
         let lv = path.strip_prefix("/dev/").and_then(|rest| self.lvs.get(rest));
         let number = self.lvs.keys().map(|name| format!("/dev/{name}")).chain(self.disks.keys().cloned());
@@ -283,8 +291,16 @@ impl Machine {
             size_bytes: disk.size_kib * 1024,
             dm_uuid: lv.map(|lv| format!("LVM-{}{}", "g".repeat(32), lv.uuid)),
             serial: lv.is_none().then(|| format!("S-{}", path.trim_start_matches("/dev/"))),
+            dm_name: lv.and(path.strip_prefix("/dev/")).map(|name| name.replace('-', "--").replace('/', "-")),
+            slaves: lv.into_iter().map(|lv| slave(path, lv)).collect(),
             holders: attached.map(|running| format!("drbd{}", running.minor)).collect(),
             ..BlockDevice::default()
         })
     }
+}
+
+/// What a volume stands on, by its kernel name: the pool, or a disk.
+fn slave(path: &str, lv: &Lv) -> String {
+    let group = path.trim_start_matches("/dev/").split('/').next().unwrap_or_default();
+    lv.pool.as_ref().map_or_else(|| format!("sim-disk-{group}"), |pool| format!("sim-pool-{group}/{pool}"))
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Single steps of `state: present`: together a whole run, each judged like one.
 
-use super::{Kind, Start, converge, declaration, names, world};
+use super::{Kind, Start, converge, declaration, names, storage, world};
 use drbd_engine::observe;
 use drbd_engine::observed::{Content, DryRun};
-use drbd_engine::simulate::{Cut, Data, SimHost};
+use drbd_engine::simulate::{Cut, Data, Machine, SimHost};
 use drbd_schemas::args::{self, Args, Module};
 use drbd_schemas::reply::Code;
 use serde_json::{Value, json};
@@ -111,4 +111,52 @@ fn the_kernels_configuration_is_asked_for_unless_it_is_proven_to_be_the_declared
     let seen = look_as(&diskless);
     assert_ne!(seen.dry_run, DryRun::Steps(Vec::new()));
     assert!(seen.running.is_some());
+}
+
+#[test]
+fn lvm_is_not_asked_of_what_this_host_made_and_the_kernel_shows_as_declared() {
+    for kind in [Kind::Thin, Kind::Thick] {
+        let world = world([kind, kind], &[Start::Nothing, Start::Nothing], true);
+        let request = declaration([kind, kind], "64MiB");
+        let asked = |request: &Value| {
+            let Args::Resource(args) = args::parse(Module::DrbdResource, request.clone()).unwrap() else {
+                unreachable!()
+            };
+            let host = SimHost::new(&world, "h1", Cut::Never);
+            // Only LVM knows the size of a group.
+            observe::resource(&host, &args.resource.unwrap())
+                .unwrap()
+                .lvm
+                .vgs
+                .iter()
+                .all(|vg| vg.size_bytes > 0)
+        };
+        let with = |change: &dyn Fn(&mut Value)| {
+            let mut request = request.clone();
+            change(&mut request);
+            request
+        };
+        let storage_of_h1 = |kind| with(&|request| request["nodes"]["h1"]["storage"] = storage(kind));
+        assert!(!converge(&world, "h1", &request).failed);
+        assert!(!asked(&request), "{kind:?}");
+
+        let other = if kind == Kind::Thin { Kind::Thick } else { Kind::Thin };
+        assert!(asked(&storage_of_h1(other)), "declared {other:?}, found {kind:?}");
+        assert!(asked(&with(&|request| request["volumes"]["0"]["size"] = json!("72MiB"))), "it has to grow");
+        assert!(asked(&with(&|request| request["volumes"]["0"]["size"] = json!("56MiB"))), "a shrink");
+        let then = |change: &dyn Fn(&mut Machine)| {
+            let before = world.borrow().machines["h1"].clone();
+            change(world.borrow_mut().machine("h1"));
+            let asked = asked(&request);
+            *world.borrow_mut().machine("h1") = before;
+            asked
+        };
+        assert!(then(&|h1| h1.lvs.get_mut("vg0/r0_00000").unwrap().uuid = "9".repeat(32)), "made anew");
+        assert!(
+            then(&|h1| h1.files.retain(|path, _| !path.ends_with("r0.json"))),
+            "nobody knows who made it"
+        );
+        assert!(then(&|h1| h1.running.clear()), "it is down");
+        assert!(!asked(&request));
+    }
 }

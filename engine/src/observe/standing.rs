@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Logical volumes that this host made, that a running resource has, and of which the kernel tells everything that a plan
+//! asks: then LVM is not asked. Its report reads every disk of the host, and takes longer than everything else of a run
+//! with nothing to do.
+//!
+//! The device-mapper UUID is the record's, so it is the volume that was made; its name is what LVM calls it now; what it
+//! stands on is its pool; its size is the device's. Anything that does not fit exactly, or could call for a change of
+//! LVM's, makes this `None`. What only LVM knows, and nothing is decided by here: free space, a lost disk of the group
+//! below other volumes.
+
+use crate::host::{BlockDevice, Host, HostError, NamedVolume};
+use crate::observed::Observed;
+use crate::plan::peer_slots;
+use crate::record::{LV_TAG, Phase};
+use crate::tools::Family;
+use crate::tools::lvm::{LogicalVolume, LvAttr, LvmReport, VolumeGroup};
+use crate::tools::size;
+use drbd_schemas::{LvmName, Node, Resource, Storage, Volume, VolumeNumber};
+
+/// LVM's own default. A group with another one is asked for.
+const EXTENT_BYTES: u64 = 4 << 20;
+
+/// Where a declaration wants a node's volumes.
+struct Place<'a> {
+    group: &'a LvmName,
+    pool: Option<&'a LvmName>,
+}
+
+/// The report that LVM would give of the resource's volumes; `None` when LVM has to be asked.
+pub(super) fn report(
+    host: &impl Host,
+    observed: &Observed,
+    declared: &Resource,
+    node: &Node,
+    family: Family,
+) -> Result<Option<LvmReport>, HostError> {
+    let place = match &node.storage {
+        Storage::LvmThin { volume_group, thin_pool } => Place { group: volume_group, pool: Some(thin_pool) },
+        Storage::Lvm { volume_group } => Place { group: volume_group, pool: None },
+        Storage::Devices(_) | Storage::Diskless {} => return Ok(None),
+    };
+    if observed.status.is_none() {
+        return Ok(None);
+    }
+    let mut report = LvmReport::default();
+    for (number, volume) in &declared.volumes {
+        let Some(wanted) = wanted_bytes(declared, volume, family) else { return Ok(None) };
+        let name = declared.lv_name(*number);
+        let path = format!("/dev/{}/{name}", place.group);
+        let Some(block) = host.block_device(&path)? else { return Ok(None) };
+        let found = recorded(observed, *number, &path, &block).filter(|_| block.size_bytes == wanted);
+        let Some(found) = found else { return Ok(None) };
+        if !place.is_met(host, &name, &block)? {
+            return Ok(None);
+        }
+        if report.vgs.is_empty() {
+            report.vgs.push(group(&place, &found));
+        }
+        report.lvs.push(LogicalVolume {
+            vg: place.group.to_string(),
+            name,
+            uuid: found.uuid,
+            size_bytes: block.size_bytes,
+            attr: LvAttr::default(),
+            tags: vec![LV_TAG.to_owned()],
+            pool: place.pool.map(ToString::to_string),
+            data_percent: None,
+            metadata_percent: None,
+            layout: Vec::new(),
+        });
+    }
+    Ok(Some(report))
+}
+
+/// The size that LVM rounds to; `None` where none is declared.
+fn wanted_bytes(declared: &Resource, volume: &Volume, family: Family) -> Option<u64> {
+    let gross = size::gross_kib(volume.size?.kib(), peer_slots(declared, family), family)?;
+    gross.checked_mul(1024)?.checked_next_multiple_of(EXTENT_BYTES)
+}
+
+/// The volume, if it is the one that this host made and finished.
+fn recorded(
+    observed: &Observed,
+    number: VolumeNumber,
+    path: &str,
+    block: &BlockDevice,
+) -> Option<NamedVolume> {
+    let record = observed.record.volumes.get(&number)?;
+    let own = record.created_lv && record.phase == Phase::Created && record.path == path;
+    let same = record.identity.as_deref() == Some(block.identity(path).as_str());
+    block.logical_volume().filter(|_| own && same)
+}
+
+fn group(place: &Place<'_>, volume: &NamedVolume) -> VolumeGroup {
+    VolumeGroup {
+        name: place.group.to_string(),
+        uuid: volume.group_uuid.clone(),
+        size_bytes: 0,
+        free_bytes: 0,
+        extent_bytes: EXTENT_BYTES,
+        partial: false,
+    }
+}
+
+impl Place<'_> {
+    /// The device is LVM's volume of this name in the group, and stands on the pool, or on none.
+    fn is_met(&self, host: &impl Host, name: &str, block: &BlockDevice) -> Result<bool, HostError> {
+        if block.dm_name.as_deref() != Some(dm_name(&[self.group.as_str(), name]).as_str()) {
+            return Ok(false);
+        }
+        let mut below = Vec::new();
+        for slave in &block.slaves {
+            let Some(device) = host.block_device(&format!("/dev/{slave}"))? else { return Ok(false) };
+            below.push(device.dm_name.unwrap_or_default());
+        }
+        Ok(match self.pool {
+            Some(pool) => {
+                matches!(below.as_slice(), [one] if *one == dm_name(&[self.group.as_str(), pool.as_str()]) + POOL)
+            }
+            // Of a thick volume nothing but disks is known to be harmless.
+            None => !below.is_empty() && below.iter().all(String::is_empty),
+        })
+    }
+}
+
+/// What LVM appends to the device of a pool that volumes stand on.
+const POOL: &str = "-tpool";
+
+/// The device-mapper name of a volume: group and volume with a dash between them; their own dashes are doubled.
+fn dm_name(parts: &[&str]) -> String {
+    parts.iter().map(|part| part.replace('-', "--")).collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dm_name;
+
+    #[test]
+    fn dashes_of_a_name_are_doubled_as_device_mapper_has_them() {
+        assert_eq!(dm_name(&["vg0", "r0_00000"]), "vg0-r0_00000");
+        assert_eq!(dm_name(&["my-vg", "db-1_00000"]), "my--vg-db--1_00000");
+        assert_ne!(dm_name(&["a-b", "c"]), dm_name(&["a", "b-c"]));
+    }
+}
