@@ -172,3 +172,57 @@ fn disks_pools_and_the_volume_grow_while_it_is_in_use() -> Result<()> {
     ensure!(!output.success(), "a disk that shrinks was planned: {}", output.stdout);
     Ok(())
 }
+
+/// Another instance type, while the volume is mounted on that node, and while a process writes to it.
+#[test]
+fn a_node_in_use_gets_another_instance_after_its_users_were_stopped() -> Result<()> {
+    let lab = Lab::up(1)?;
+    let cloud = Cloud::start(&lab)?;
+    let example = Workspace::three_zones(&lab, &cloud, &["a", "b"], "debian-12-amd64-*")?;
+    example.apply()?;
+    up_to_date(&lab)?;
+    let of_b = || -> Result<String> {
+        let one = cloud.there()?.0.into_iter().find(|instance| instance["tags"]["replivol:node"] == "drbd-b");
+        Ok(one.context("drbd-b")?["id"].to_string())
+    };
+    let first = of_b()?;
+    lab.sh(10, "drbdadm primary r0 && mkfs.ext4 -q /dev/drbd1000 && mount /dev/drbd1000 /mnt && mount --bind /mnt /srv")?;
+    let sum = lab.sh(10, "head -c 4M /dev/urandom >/mnt/file && sha256sum </mnt/file")?;
+
+    let refusing = "= each.key == \"b\" ? \"t3.small\" : var.instance_type\n    when_in_use = \"refuse\"";
+    example.replace("main.tf", "= var.instance_type", refusing)?;
+    let plan = one_line(&example.plan()?.context("another type is a change")?);
+    ensure!(plan.contains("If a volume is Primary here at apply, that is refused."), "{plan}");
+    let refused = one_line(&example.apply_refused()?);
+    ensure!(refused.contains("r0 is Primary on drbd-b. Its instance was not touched."), "{refused}");
+    assert_eq!((of_b()?, lab.sh(10, "sha256sum </mnt/file")?), (first.clone(), sum.clone()));
+
+    example.replace("main.tf", "\"refuse\"", "\"stop\"")?;
+    let plan = one_line(&example.plan()?.context("another type is a change")?);
+    ensure!(plan.contains("r0 is Primary: unmount /mnt, unmount /srv, make r0 Secondary."), "{plan}");
+    example.apply()?;
+    up_to_date(&lab)?;
+    let second = of_b()?;
+    assert_ne!(first, second);
+    // What was written is on the peer, in a file system that was unmounted and not cut off.
+    let unmounted = "drbdadm primary r0 && ! dumpe2fs -h /dev/drbd1000 2>&1 | grep needs_recovery && mount /dev/drbd1000 /mnt";
+    lab.sh(2, unmounted)?;
+    assert_eq!(lab.sh(2, "sha256sum </mnt/file && umount /mnt && drbdadm secondary r0")?, sum);
+
+    // A process ends with the shutdown of the guest, and gets to say its last word.
+    let service = r#"trap "echo ended >&3; exit" TERM; while :; do echo line >&3; sleep 0.2 3>&-; done"#;
+    lab.sh(10, &format!("drbdadm primary r0 && mount /dev/drbd1000 /mnt && (exec 3>>/mnt/log; setsid sh -c '{service}' >/dev/null 2>&1 </dev/null &)"))?;
+    example.replace("main.tf", "t3.small", "t3.medium")?;
+    let plan = one_line(&example.plan()?.context("another type is a change")?);
+    ensure!(
+        plan.contains("(sh) has /mnt/log open. Nothing was changed. The shutdown of the guest ends that."),
+        "{plan}"
+    );
+    example.apply()?;
+    up_to_date(&lab)?;
+    assert_ne!(second, of_b()?);
+    lab.sh(2, unmounted)?;
+    assert_eq!(lab.sh(2, "tail -1 /mnt/log; umount /mnt && drbdadm secondary r0")?.trim(), "ended");
+    assert_eq!(example.plan()?, None);
+    Ok(())
+}

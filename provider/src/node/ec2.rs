@@ -16,6 +16,7 @@ mod remove;
 pub(crate) mod schema;
 mod see;
 mod user_data;
+mod users;
 
 pub(crate) use bring_up::{Prior, bring_up};
 pub(crate) use import::import;
@@ -26,6 +27,7 @@ pub(crate) use preflight::preflight;
 pub(crate) use remove::remove;
 pub(crate) use see::{Seen, see};
 pub(crate) use user_data::unusable_pin;
+pub(crate) use users::foretell;
 
 use drbd_ec2::Ec2Error;
 use tfplugin::{Diagnostic, Path, Value};

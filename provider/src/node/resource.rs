@@ -272,12 +272,17 @@ impl Resource for NodeResource {
 
     async fn plan(&self, req: PlanRequest, _ctx: &Context) -> PlanResult {
         let plan = planned(&req);
-        if req.action != PlanAction::Create || !ec2::is_instance(&req.proposed) {
+        // A provider block that is not known yet cannot ask.
+        let Some(configured) = self.shared.configured().ok().filter(|_| ec2::is_instance(&req.proposed))
+        else {
             return plan;
-        }
-        match self.shared.configured() {
-            Ok(configured) => plan.diagnostics(ec2::preflight(&configured, &req.proposed).await),
-            Err(_) => plan,
+        };
+        match req.action {
+            PlanAction::Create => plan.diagnostics(ec2::preflight(&configured, &req.proposed).await),
+            PlanAction::Update => {
+                plan.diagnostics(ec2::foretell(&configured, &req.prior, &req.proposed).await)
+            }
+            _ => plan,
         }
     }
 

@@ -110,7 +110,8 @@ impl RoleArgs {
         let (mut volumes, mut paths) = (BTreeSet::new(), BTreeSet::new());
         for (i, mount) in self.mounts.iter().enumerate() {
             let at = |field: &str| format!("mounts.{i}.{field}");
-            if !volumes.insert(mount.volume) {
+            // What is unmounted can have been mounted in several places.
+            if self.role == WantedRole::Primary && !volumes.insert(mount.volume) {
                 let what = format!("{}, which another entry has too", mount.volume);
                 found.push(Violation::new(at("volume"), what, "each volume once"));
             }
@@ -164,6 +165,10 @@ mod tests {
         assert_eq!(
             paths_of(json!({ "name": "r0", "role": "primary", "mounts": twice })),
             ["mounts.0.fstype", "mounts.1.volume", "mounts.1.path"]
+        );
+        let bound = json!([{ "path": "/a" }, { "path": "/b" }]);
+        assert!(
+            parse(Module::DrbdRole, json!({ "name": "r0", "role": "secondary", "mounts": bound })).is_ok()
         );
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tfplugin::{Context, Decode, Diagnostic, Diagnostics, Path, Value};
 
 use super::model::{Disk, Known, Wanted, instance_value, volume_value};
-use super::{gates, import, plan, remove, told};
+use super::{gates, import, plan, remove, told, users};
 use crate::host::Host;
 use crate::provider::Configured;
 use crate::ssh_settings::SshSettings;
@@ -166,7 +166,11 @@ impl Work<'_> {
             return Ok(None);
         };
         if plan::relaunch(prior, state).is_some() {
-            remove::none_primary(self.configured, prior).await?;
+            if users::may_stop(state) {
+                users::stop(self.configured, prior, self.ctx).await?;
+            } else {
+                users::none(self.configured, prior).await?;
+            }
             self.progress("stopping the instance, detaching its disks");
             self.touched = true;
             remove::retire(self.ec2, &self.owner, known).await.map_err(|error| self.told(&error))?;

@@ -74,6 +74,7 @@ impl Findings<'_> {
             ("subnet_id", text(subnet_id)),
             ("security_group_ids", Value::set_of(groups)),
             ("ssh_address", Value::from(if self.public { "public" } else { "private" })),
+            ("when_in_use", Value::from("stop")),
             ("key_name", text(key_name)),
             ("iam_instance_profile", text(iam_instance_profile)),
             ("software", Value::from("distribution")),

@@ -3,8 +3,8 @@
 
 use tfplugin::{Diagnostic, Diagnostics, Path, PlanAction, PlanRequest, Value};
 
-use super::is_instance;
 use super::schema::{AT_LAUNCH, RELAUNCH, gib};
+use super::{is_instance, users};
 
 /// Completes the plan of any node by what belongs to instances. Warnings and errors alike are returned.
 pub(crate) fn complete(req: &PlanRequest, plan: &mut Value) -> Diagnostics {
@@ -22,7 +22,7 @@ pub(crate) fn complete(req: &PlanRequest, plan: &mut Value) -> Diagnostics {
         moved_disks(&req.prior, plan, &mut told);
         let relaunched = relaunch(&req.prior, plan);
         if let Some(why) = &relaunched {
-            let detail = relaunch_detail(&req.prior, why);
+            let detail = relaunch_detail(&req.prior, plan, why);
             told.push(Diagnostic::warning(format!("Node {}: new instance", name(plan)), detail));
             forget_instance(req, plan);
         } else {
@@ -96,7 +96,7 @@ fn is_met(prior: &Value, member: &str, wanted: &Value) -> bool {
     }
 }
 
-fn relaunch_detail(prior: &Value, why: &str) -> String {
+fn relaunch_detail(prior: &Value, plan: &Value, why: &str) -> String {
     let disks = prior.get("volumes").members().into_iter().flatten();
     let kept: Vec<String> = disks
         .map(|(role, volume)| format!("{role} ({})", volume.get("id").as_str().unwrap_or("?")))
@@ -109,9 +109,10 @@ fn relaunch_detail(prior: &Value, why: &str) -> String {
             kept.join(", ")
         )
     };
+    let in_use = if users::may_stop(plan) { "its use ends" } else { "that is refused" };
     format!(
         "A new instance takes the place of the old one in the same zone: {why}. {disks} While that lasts, this node's replicas are \
-         missing; a volume that is Primary here is refused at apply."
+         missing. If a volume is Primary here at apply, {in_use}."
     )
 }
 

@@ -3,14 +3,12 @@
 //! its disks, detach, terminate, then delete the disks or keep them. Nothing is forced.
 
 use drbd_ec2::{Ec2, Ec2Error, Owner};
-use drbd_schemas::facts::HostFacts;
-use tfplugin::{Context, Decode, Diagnostic, Diagnostics, Path, Value};
+use tfplugin::{Context, Diagnostic, Diagnostics, Value};
 
 use super::bring_up::Prior;
 use super::model::{Known, disks};
-use super::{import, told};
+use super::{import, told, users};
 use crate::provider::Configured;
-use crate::ssh_settings::SshSettings;
 
 /// Removes the instance of a node, and its disks as their `on_destroy` says. Done when they are gone already.
 ///
@@ -27,7 +25,7 @@ pub(crate) async fn remove(
     let name = prior.get("name").as_str().unwrap_or_default();
     let Some(scope) = scope(configured, prior, &known).await? else { return Ok(Diagnostics::new()) };
     let owner = Owner { scope, node: name.to_owned() };
-    none_primary(configured, prior).await?;
+    users::none(configured, prior).await?;
     let ec2 = configured.ec2()?;
     if untagged {
         import::claim(ec2, &owner, &known).await.map_err(|error| told(&error, name))?;
@@ -91,35 +89,4 @@ async fn detach(ec2: &Ec2, owner: &Owner, known: &Known) -> Result<(), Ec2Error>
         ec2.detach(owner, volume).await?;
     }
     Ok(())
-}
-
-/// Refuses while a volume is Primary on the node. A host that does not answer has nothing in use that could be saved.
-///
-/// # Errors
-/// With the volumes that are.
-pub(super) async fn none_primary(configured: &Configured, prior: &Value) -> Result<(), Diagnostic> {
-    let running = prior.get("instance").get("state").as_str() == Some("running");
-    let Ok(ssh) = SshSettings::decode(prior.get("ssh"), &Path::of("ssh")) else { return Ok(()) };
-    if !running || ssh.host.is_none() {
-        return Ok(());
-    }
-    let Ok(facts) = configured.host(&ssh)?.fresh_facts(&[]).await else { return Ok(()) };
-    let used = primaries(&facts);
-    if used.is_empty() {
-        return Ok(());
-    }
-    let name = prior.get("name").as_str().unwrap_or_default();
-    let detail = format!(
-        "{} is Primary on {name}. Its instance was not touched. Unmount it there, run `drbdadm secondary {0}`, and apply again.",
-        used.join(", ")
-    );
-    Err(Diagnostic::error(format!("Node {name} is in use"), detail))
-}
-
-fn primaries(facts: &HostFacts) -> Vec<String> {
-    let primary = facts
-        .resources
-        .iter()
-        .filter(|(_, resource)| resource.running.as_ref().is_some_and(|running| running.role == "Primary"));
-    primary.map(|(name, _)| name.to_string()).collect()
 }

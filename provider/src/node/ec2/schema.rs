@@ -139,6 +139,11 @@ fn machine() -> Vec<Attribute> {
         Attribute::single_nested("spot", spot)
             .optional()
             .description("A one-time spot instance. When AWS takes it, the node gets a new one at the next apply."),
+        Attribute::string("when_in_use").default("stop").one_of(&["stop", "refuse"]).description(
+            "What a change that launches a new instance does while a volume is Primary on this node: `stop` unmounts its file systems \
+             and makes it Secondary before the instance is shut down; processes that hold them end with that shutdown. The plan says what \
+             it will be. `refuse` leaves everything as it is and says what is in use.",
+        ),
     ]
 }
 
