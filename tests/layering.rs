@@ -16,7 +16,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("drbd-host", "drbd-engine drbd-schemas humantime lexopt rustix serde_json signal-hook thiserror"),
         (
             "tfplugin",
-            "base64 futures prost rcgen rmp rustix rustls serde serde_json strsim thiserror tokio tokio-rustls \
+            "base64 futures prost rcgen rmp rustix rustls serde serde_json smol_str strsim thiserror tokio tokio-rustls \
              tokio-stream tokio-util tonic tonic-prost tracing tracing-subscriber unicode-normalization",
         ),
         ("drbd-ssh", "base64 bytes hmac russh rustix sha1 sha2 thiserror tokio tracing zeroize"),

@@ -28,7 +28,7 @@ pub(crate) fn attribute(section: Section) -> Attribute {
 /// Names and values that DRBD reads alike are alike: `max_buffers` and `max-buffers`, `true` and `yes`.
 fn same(section: Section, a: &Value, b: &Value) -> bool {
     let canonical = |map: &Value| -> Option<BTreeMap<&'static str, String>> {
-        let spell = |(name, value): (&String, &Value)| {
+        let spell = |(name, value): (&tfplugin::SmolStr, &Value)| {
             let info = options::find(section, name)?;
             Some((info.name, info.kind.parse(value.as_str()?).ok()?))
         };

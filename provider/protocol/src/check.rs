@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::schema::{Attribute, Nesting};
-use crate::value::{Path, Place, Value};
+use crate::value::{Path, Place, SmolStr, Value};
 
 /// A rule that an answer breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ fn plan_set_element(inner: &[Attribute], config: &[Value], before: &[Value], pla
     config.iter().any(|config| fits(config, &Value::Null) || before.iter().any(|prior| fits(config, prior)))
 }
 
-fn same_keys(left: &BTreeMap<String, Value>, right: &BTreeMap<String, Value>) -> bool {
+fn same_keys(left: &BTreeMap<SmolStr, Value>, right: &BTreeMap<SmolStr, Value>) -> bool {
     left.len() == right.len() && left.keys().all(|key| right.contains_key(key))
 }
 
@@ -190,8 +190,8 @@ fn compare(planned: &Value, actual: &Value, path: &Place<'_>, found: &mut Vec<Vi
 }
 
 fn compare_members(
-    planned: &BTreeMap<String, Value>,
-    actual: &BTreeMap<String, Value>,
+    planned: &BTreeMap<SmolStr, Value>,
+    actual: &BTreeMap<SmolStr, Value>,
     path: &Place<'_>,
     place: for<'p> fn(&'p Place<'p>, &'p str) -> Place<'p>,
     found: &mut Vec<Violation>,

@@ -31,6 +31,6 @@ pub use schema::{Attribute, Schema};
 pub use serve::{ServeOptions, serve};
 pub use server::problems;
 pub use value::{
-    Bounds, CodecError, Decode, Encode, Known, Number, ParseNumberError, Path, Reader, Refinements, Step,
-    Type, TypedValue, Value,
+    Bounds, CodecError, Decode, Encode, Known, Number, ParseNumberError, Path, Reader, Refinements, SmolStr,
+    Step, Type, TypedValue, Value,
 };

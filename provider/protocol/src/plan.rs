@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::schema::{Attribute, Nesting, OnUpdate, Replace};
-use crate::value::{Path, Value};
+use crate::value::{Path, SmolStr, Value};
 
 /// Merges a configuration with the prior state (null when there is none) by the marks of the schema.
 pub(crate) fn propose(fields: &[Attribute], config: &Value, prior: &Value) -> Value {
@@ -87,11 +87,11 @@ pub(crate) fn forget_changing(fields: &[Attribute], config: &Value, prior: &Valu
         return;
     }
     let differs = |name: &str| prior.get(name) != proposed.get(name);
-    let changed: Vec<String> = fields.iter().map(|f| f.name.clone()).filter(|name| differs(name)).collect();
+    let changed: Vec<SmolStr> = fields.iter().map(|f| f.name.clone()).filter(|name| differs(name)).collect();
     forget_in_object(fields, config, proposed, &changed);
 }
 
-fn forget_in_object(fields: &[Attribute], config: &Value, proposed: &mut Value, changed: &[String]) {
+fn forget_in_object(fields: &[Attribute], config: &Value, proposed: &mut Value, changed: &[SmolStr]) {
     let Value::Object(members) = proposed else { return };
     for field in fields {
         let Some(member) = members.get_mut(&field.name) else { continue };
@@ -117,7 +117,9 @@ fn forget_in_object(fields: &[Attribute], config: &Value, proposed: &mut Value, 
         let forget = match &field.on_update {
             OnUpdate::Keep => false,
             OnUpdate::Unknown => true,
-            OnUpdate::UnknownWhen(names) => names.iter().any(|name| changed.contains(name)),
+            OnUpdate::UnknownWhen(names) => {
+                names.iter().any(|name| changed.iter().any(|changed| changed == name))
+            }
         };
         if forget && field.computed && field.default.is_none() {
             *member = Value::unknown();
@@ -200,7 +202,7 @@ pub(crate) fn keep_same_meaning(fields: &[Attribute], prior: &Value, new: &mut V
     }
 }
 
-fn keep_in_map(inner: &[Attribute], before: &Value, entries: &mut BTreeMap<String, Value>) {
+fn keep_in_map(inner: &[Attribute], before: &Value, entries: &mut BTreeMap<SmolStr, Value>) {
     for (key, entry) in entries {
         keep_same_meaning(inner, before.get(key), entry);
     }

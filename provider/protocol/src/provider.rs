@@ -69,7 +69,7 @@ pub trait Resource: Send + Sync + 'static {
     fn schema(&self) -> Schema;
 
     /// Checks a configuration beyond its schema. Unknown values stand everywhere, and the provider may not be
-    /// configured.
+    /// configured. It runs where StopProvider is answered, and must not wait for anything.
     fn validate(&self, _config: &Value, _ctx: &Context) -> impl Future<Output = Diagnostics> + Send {
         async { Diagnostics::new() }
     }

@@ -134,7 +134,7 @@ impl Server {
         Arc::clone(&self.core)
     }
 
-    /// Runs one request on the handlers' threads, inside a span that marks its log lines.
+    /// Runs one request on the handlers' threads.
     async fn run<T, F>(
         &self,
         rpc: &'static str,
@@ -146,23 +146,8 @@ impl Server {
         F: Future<Output = T> + Send + 'static,
     {
         let ctx = self.core.context();
-        let span = tracing::error_span!(
-            "rpc",
-            tf_rpc = rpc,
-            tf_req_id = ctx.request_id(),
-            tf_resource_type = type_name,
-            tf_provider_addr = self.core.address
-        );
-        let counted = Running::new(self.core());
-        let work = work(self.core(), ctx.clone());
-        let task = async move {
-            tracing::trace!("request begins");
-            let answer = work.await;
-            tracing::trace!("request ends");
-            drop(counted);
-            answer
-        };
-        let failed = match guard::spawn(task.instrument(span)) {
+        let task = self.in_span(rpc, type_name, &ctx, work(self.core(), ctx.clone()));
+        let failed = match guard::spawn(task) {
             Some(task) => match task.await {
                 Ok(answer) => return Ok(Response::new(answer)),
                 Err(_) => guard::incident(&ctx),
@@ -174,6 +159,50 @@ impl Server {
             ),
         };
         Ok(Response::new(T::failure(answer::diagnostics(&[], failed.into()))))
+    }
+
+    /// Runs one request that only looks at what it was given, on the thread of the connection: the way to another
+    /// thread and back costs more than the request.
+    async fn run_here<T, F>(
+        &self,
+        rpc: &'static str,
+        type_name: &str,
+        work: impl FnOnce(Arc<Core>, Context) -> F,
+    ) -> Result<Response<T>, Status>
+    where
+        T: Failure,
+        F: Future<Output = T>,
+    {
+        let ctx = self.core.context();
+        let task = self.in_span(rpc, type_name, &ctx, work(self.core(), ctx.clone()));
+        let answer = guard::catch(&ctx, task).await;
+        Ok(Response::new(answer.unwrap_or_else(|failed| T::failure(answer::diagnostics(&[], failed.into())))))
+    }
+
+    /// A request inside a span that marks its log lines.
+    fn in_span<F: Future>(
+        &self,
+        rpc: &'static str,
+        type_name: &str,
+        ctx: &Context,
+        work: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        let span = tracing::error_span!(
+            "rpc",
+            tf_rpc = rpc,
+            tf_req_id = ctx.request_id(),
+            tf_resource_type = type_name,
+            tf_provider_addr = self.core.address
+        );
+        let counted = Running::new(self.core());
+        let task = async move {
+            tracing::trace!("request begins");
+            let answer = work.await;
+            tracing::trace!("request ends");
+            drop(counted);
+            answer
+        };
+        task.instrument(span)
     }
 }
 

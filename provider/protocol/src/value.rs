@@ -21,6 +21,9 @@ pub(crate) use path::Place;
 pub use path::{Path, Step};
 pub use reader::{Decode, Encode, Known, Reader};
 pub use refinements::{Bounds, Refinements};
+/// Text of values and names of members: short ones (up to 23 bytes) take no allocation, and copies of long ones share it. Most
+/// of what a provider does to a value tree is copying it.
+pub use smol_str::SmolStr;
 pub use types::Type;
 
 use crate::diagnostic::Diagnostic;
@@ -37,7 +40,7 @@ pub enum Value {
     /// Truth value.
     Bool(bool),
     /// Text.
-    String(String),
+    String(SmolStr),
     /// Exact decimal number.
     Number(Number),
     /// Elements in order: a list or a tuple.
@@ -45,9 +48,9 @@ pub enum Value {
     /// Distinct elements without order.
     Set(Vec<Value>),
     /// Entries of one type.
-    Map(BTreeMap<String, Value>),
+    Map(BTreeMap<SmolStr, Value>),
     /// Members by name: an object, a nested attribute, a block, a whole resource.
-    Object(BTreeMap<String, Value>),
+    Object(BTreeMap<SmolStr, Value>),
     /// A value that brings its own type; only where the schema says [`Type::Dynamic`].
     Dynamic(Box<TypedValue>),
 }
@@ -70,12 +73,12 @@ impl Value {
     }
 
     /// An object with these members.
-    pub fn object<K: Into<String>, V: Into<Value>>(members: impl IntoIterator<Item = (K, V)>) -> Value {
+    pub fn object<K: Into<SmolStr>, V: Into<Value>>(members: impl IntoIterator<Item = (K, V)>) -> Value {
         Value::Object(members.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 
     /// A map with these entries.
-    pub fn map<K: Into<String>, V: Into<Value>>(entries: impl IntoIterator<Item = (K, V)>) -> Value {
+    pub fn map<K: Into<SmolStr>, V: Into<Value>>(entries: impl IntoIterator<Item = (K, V)>) -> Value {
         Value::Map(entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
     }
 
@@ -148,7 +151,7 @@ impl Value {
     }
 
     /// The members of a known object, or the entries of a known map.
-    pub fn members(&self) -> Option<&BTreeMap<String, Value>> {
+    pub fn members(&self) -> Option<&BTreeMap<SmolStr, Value>> {
         match self {
             Value::Map(members) | Value::Object(members) => Some(members),
             _ => None,
@@ -163,7 +166,7 @@ impl Value {
     /// The value at `path`. `None` when there is no such place; an element of a set has no place of its own.
     pub fn at(&self, path: &Path) -> Option<&Value> {
         path.steps().iter().try_fold(self, |value, step| match step {
-            Step::Attribute(name) | Step::Key(name) => value.members()?.get(name),
+            Step::Attribute(name) | Step::Key(name) => value.members()?.get(name.as_str()),
             Step::Index(index) => value.elements()?.get(*index),
             Step::SetElement => None,
         })
@@ -172,7 +175,7 @@ impl Value {
     /// Sets the member `name` of an object or map; does nothing to any other value.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         if let Value::Map(members) | Value::Object(members) = self {
-            members.insert(name.to_owned(), value.into());
+            members.insert(name.into(), value.into());
         }
     }
 
@@ -284,9 +287,11 @@ macro_rules! value_from {
 
 value_from! {
     bool => |truth| Value::Bool(truth),
-    &str => |text| Value::String(text.to_owned()),
-    String => |text| Value::String(text),
-    &String => |text| Value::String(text.clone()),
+    &str => |text| Value::String(text.into()),
+    String => |text| Value::String(text.into()),
+    &String => |text| Value::String(text.into()),
+    SmolStr => |text| Value::String(text),
+    &SmolStr => |text| Value::String(text.clone()),
     Number => |number| Value::Number(number),
     i32 => |number| Value::Number(Number::from(i64::from(number))),
     i64 => |number| Value::Number(Number::from(number)),

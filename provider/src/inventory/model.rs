@@ -251,7 +251,7 @@ fn json(value: &Value) -> Json {
     match value {
         Value::Null | Value::Unknown(_) => Json::Null,
         Value::Bool(truth) => Json::Bool(*truth),
-        Value::String(text) => Json::String(text.clone()),
+        Value::String(text) => Json::String(text.to_string()),
         // What is too large or too fine for a JSON number in memory stays as it was written, as a text.
         Value::Number(number) => {
             let text = number.to_string();

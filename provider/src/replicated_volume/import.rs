@@ -98,7 +98,7 @@ fn state(name: &str, seen: &[(String, HostFacts)]) -> Result<Value, Diagnostic> 
         replicas.insert(node.clone(), Value::object(replica));
     }
     let mut state = imported(name, found, nodes, port, minor);
-    state.set("replicas", Value::Map(replicas));
+    state.set("replicas", Value::map(replicas));
     state.set("size_bytes", size_bytes);
     Ok(state)
 }
@@ -109,7 +109,7 @@ fn imported(name: &str, found: &Found, nodes: BTreeMap<String, Value>, port: u32
     let group = Value::object([
         ("name", Value::from(name)),
         ("place_count", Value::from(u64::try_from(nodes.len()).unwrap_or(u64::MAX))),
-        ("nodes", Value::Map(nodes)),
+        ("nodes", Value::map(nodes)),
         ("storage_pool", Value::from(POOL)),
         ("options", options(&found.options)),
         ("net", options(&found.net)),

@@ -207,7 +207,7 @@ mod properties {
                     Nesting::List => prop::collection::vec(element, 0..3).prop_map(Value::List).boxed(),
                     Nesting::Set => prop::collection::vec(element, 0..4).prop_map(Value::set_of).boxed(),
                     Nesting::Map => {
-                        prop::collection::btree_map("[ab]", element, 0..3).prop_map(Value::Map).boxed()
+                        prop::collection::btree_map("[ab]", element, 0..3).prop_map(Value::map).boxed()
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostics;
-use crate::value::{Path, Type, Value};
+use crate::value::{Path, SmolStr, Type, Value};
 
 /// How many objects a nested attribute or block holds, and how they are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(crate) enum OnUpdate {
 /// One attribute, nested attribute or block of a schema.
 #[derive(Clone)]
 pub struct Attribute {
-    pub(crate) name: String,
+    pub(crate) name: SmolStr,
     pub(crate) kind: Kind,
     pub(crate) required: bool,
     pub(crate) optional: bool,
@@ -69,7 +69,7 @@ pub struct Attribute {
 impl Attribute {
     fn new(name: &str, kind: Kind) -> Attribute {
         Attribute {
-            name: name.to_owned(),
+            name: name.into(),
             kind,
             required: false,
             optional: false,

@@ -119,7 +119,7 @@ fn capitalised(name: &str) -> String {
 
 fn plain_text(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) => Some(text.to_string()),
         Value::Bool(truth) => Some(truth.to_string()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,

@@ -39,7 +39,7 @@ fn attribute(field: &Attribute) -> proto::Attribute {
         }
     };
     proto::Attribute {
-        name: field.name.clone(),
+        name: field.name.to_string(),
         r#type: ty,
         description: field.description.clone(),
         required: field.required,
@@ -68,7 +68,7 @@ fn nested_block(field: &Attribute) -> Option<proto::NestedBlock> {
     inner.deprecated = field.deprecated.is_some();
     inner.deprecation_message = field.deprecated.clone().unwrap_or_default();
     Some(proto::NestedBlock {
-        type_name: field.name.clone(),
+        type_name: field.name.to_string(),
         block: Some(inner),
         nesting: wire_nesting.into(),
         min_items: *min_items,

@@ -3,11 +3,13 @@
 //! how. Nothing is decided here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
 use super::registry::{Entry, Prepared};
-use super::{Failure, Server, answer, apply, data, function, guard, plan, read, state};
+use super::{Core, Failure, Server, answer, apply, data, function, guard, plan, read, state};
+use crate::context::Context;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::generated::tfplugin6 as proto;
 use crate::generated::tfplugin6::provider_server::Provider as Service;
@@ -98,7 +100,7 @@ impl Service for Server {
     ) -> Result<Response<proto::ValidateResponse>, Status> {
         let request = request.into_inner();
         let name = request.type_name.clone();
-        self.run("ValidateResourceConfig", &name, |core, ctx| async move {
+        self.run_here("ValidateResourceConfig", &name, |core, ctx| async move {
             let entry = match find(&core.registry.resources, &request.type_name) {
                 Ok(entry) => entry,
                 Err(answer) => return answer,
@@ -153,13 +155,18 @@ impl Service for Server {
     ) -> Result<Response<proto::UpgradeResourceStateResponse>, Status> {
         let request = request.into_inner();
         let name = request.type_name.clone();
-        self.run("UpgradeResourceState", &name, |core, ctx| async move {
+        let known = self.core.registry.resources.get(&name);
+        let is_current = known.is_none_or(|entry| entry.prepared.schema.schema_version() == request.version);
+        let work = |core: Arc<Core>, ctx: Context| async move {
             match find(&core.registry.resources, &request.type_name) {
                 Ok(entry) => read::upgrade(entry, request, &ctx).await,
                 Err(answer) => answer,
             }
-        })
-        .await
+        };
+        match is_current {
+            true => self.run_here("UpgradeResourceState", &name, work).await,
+            false => self.run("UpgradeResourceState", &name, work).await,
+        }
     }
 
     async fn upgrade_resource_identity(

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use super::{CodecError, Path, Place, Type, TypedValue, Value, sorted};
+use super::{CodecError, Path, Place, SmolStr, Type, TypedValue, Value, sorted};
 
 /// The value in the form of `ty`; every deviation that loses something is added to `problems`.
 ///
@@ -70,11 +70,11 @@ fn conform_at(ty: &Type, value: Value, path: &Place<'_>, problems: &mut Vec<Code
 }
 
 fn conform_members(
-    types: &BTreeMap<String, Type>,
-    mut members: BTreeMap<String, Value>,
+    types: &BTreeMap<SmolStr, Type>,
+    mut members: BTreeMap<SmolStr, Value>,
     path: &Place<'_>,
     problems: &mut Vec<CodecError>,
-) -> BTreeMap<String, Value> {
+) -> BTreeMap<SmolStr, Value> {
     // Mostly nothing is missing and nothing is too much: then no map is built anew.
     if members.keys().eq(types.keys()) {
         for ((name, ty), member) in types.iter().zip(members.values_mut()) {
@@ -105,7 +105,7 @@ fn conform_members(
 }
 
 /// Terraform compares text in Unicode normal form C.
-fn normalised(text: String) -> String {
+fn normalised(text: SmolStr) -> SmolStr {
     if text.is_ascii() || is_nfc(&text) { text } else { text.nfc().collect() }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{CodecError, Number, Path, Type, TypedValue, Value, sorted};
+use super::{CodecError, Number, Path, SmolStr, Type, TypedValue, Value, sorted};
 
 /// Dynamic values inside dynamic values, at most; every other nesting is bounded by the type.
 const DYNAMIC_DEPTH_MAX: usize = 32;
@@ -23,7 +23,7 @@ fn value(ty: &Type, text: &str, path: &Path, depth: usize) -> Result<Value, Code
         return Ok(Value::Null);
     }
     match ty {
-        Type::String => parse(ty, text, path).map(Value::String),
+        Type::String => parse::<String>(ty, text, path).map(Value::from),
         Type::Bool => parse(ty, text, path).map(Value::Bool),
         Type::Number => number(text, path).map(Value::Number),
         Type::List(of) => elements(of, ty, text, path, depth).map(Value::List),
@@ -32,14 +32,14 @@ fn value(ty: &Type, text: &str, path: &Path, depth: usize) -> Result<Value, Code
             let entries: BTreeMap<String, &RawValue> = parse(ty, text, path)?;
             let decode = |(key, raw): (String, &RawValue)| {
                 let entry = value(of, raw.get(), &path.key(&key), depth)?;
-                Ok((key, entry))
+                Ok((key.into(), entry))
             };
             entries.into_iter().map(decode).collect::<Result<_, _>>().map(Value::Map)
         }
         Type::Object(types) => {
             let members: BTreeMap<String, &RawValue> = parse(ty, text, path)?;
-            let decode = |(name, ty): (&String, &Type)| {
-                let member = match members.get(name) {
+            let decode = |(name, ty): (&SmolStr, &Type)| {
+                let member = match members.get(name.as_str()) {
                     Some(raw) => value(ty, raw.get(), &path.attribute(name), depth)?,
                     None => Value::Null,
                 };

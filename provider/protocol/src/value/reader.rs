@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Number, Path, Value};
+use super::{Number, Path, SmolStr, Value};
 use crate::diagnostic::Diagnostic;
 
 /// A value that may be null or not known yet.
@@ -177,7 +177,7 @@ impl<'v, T: Decode<'v>> Decode<'v> for Vec<T> {
 impl<'v, T: Decode<'v>> Decode<'v> for BTreeMap<String, T> {
     fn decode(value: &'v Value, path: &Path) -> Result<Self, Diagnostic> {
         let Value::Map(entries) = value else { return Err(mismatch(value, path, "a map")) };
-        entries.iter().map(|(key, entry)| Ok((key.clone(), T::decode(entry, &path.key(key))?))).collect()
+        entries.iter().map(|(key, entry)| Ok((key.to_string(), T::decode(entry, &path.key(key))?))).collect()
     }
 }
 
@@ -194,7 +194,7 @@ impl<'v> Decode<'v> for Reader<'v> {
 #[derive(Clone, Debug)]
 pub struct Reader<'v> {
     value: &'v Value,
-    members: &'v BTreeMap<String, Value>,
+    members: &'v BTreeMap<SmolStr, Value>,
     path: Path,
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
+use smol_str::SmolStr;
 
 /// A type of the Terraform language.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +24,7 @@ pub enum Type {
     /// Entries of one type by text key.
     Map(Box<Type>),
     /// Fixed members, each with a type.
-    Object(BTreeMap<String, Type>),
+    Object(BTreeMap<SmolStr, Type>),
     /// Fixed elements, each with a type.
     Tuple(Vec<Type>),
 }
@@ -45,7 +46,7 @@ impl Type {
     }
 
     /// An object with these members.
-    pub fn object<K: Into<String>>(members: impl IntoIterator<Item = (K, Type)>) -> Type {
+    pub fn object<K: Into<SmolStr>>(members: impl IntoIterator<Item = (K, Type)>) -> Type {
         Type::Object(members.into_iter().map(|(name, ty)| (name.into(), ty)).collect())
     }
 
@@ -65,7 +66,7 @@ impl Type {
             Type::Map(of) => json!(["map", of.json()]),
             Type::Object(members) => {
                 let members: serde_json::Map<String, Json> =
-                    members.iter().map(|(name, ty)| (name.clone(), ty.json())).collect();
+                    members.iter().map(|(name, ty)| (name.to_string(), ty.json())).collect();
                 json!(["object", members])
             }
             Type::Tuple(elements) => {
@@ -105,7 +106,7 @@ impl Type {
             "object" => of
                 .as_object()?
                 .iter()
-                .map(|(name, ty)| Some((name.clone(), Self::from_json_value(ty)?)))
+                .map(|(name, ty)| Some((name.into(), Self::from_json_value(ty)?)))
                 .collect::<Option<_>>()
                 .map(Type::Object),
             _ => None,

@@ -227,7 +227,7 @@ impl Work<'_> {
             let volume = self.volume(state, &wanted).await.map_err(|error| self.told(&error))?;
             let mut volumes = state.get("volumes").clone();
             if let Value::Map(entries) = &mut volumes {
-                entries.insert(role, volume_value(&volume, None));
+                entries.insert(role.into(), volume_value(&volume, None));
             }
             state.set("volumes", volumes);
             self.ctx.record_state(state);
@@ -333,7 +333,7 @@ impl Work<'_> {
             let path = gates::disk(name, &host, volume, device, gates::DISK_DEADLINE).await?;
             let mut all = state.get("volumes").clone();
             if let Value::Map(entries) = &mut all {
-                entries.insert(disk.role.text(), volume_value(volume, Some(&path)));
+                entries.insert(disk.role.text().into(), volume_value(volume, Some(&path)));
             }
             state.set("volumes", all);
         }

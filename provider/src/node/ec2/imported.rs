@@ -53,10 +53,10 @@ impl Findings<'_> {
             ("ssh", self.ssh.clone()),
             ("ec2", self.ec2()),
             ("address", text(&self.instance.private_ip)),
-            ("storage_pools", if pools.is_empty() { Value::Null } else { Value::Map(pools) }),
+            ("storage_pools", if pools.is_empty() { Value::Null } else { Value::map(pools) }),
             ("deletion_protection", Value::from(false)),
             ("instance", instance_value(self.instance)),
-            ("volumes", Value::Map(volumes.collect())),
+            ("volumes", Value::map(volumes)),
             ("drift", Value::List(Vec::new())),
         ]))
     }

@@ -198,7 +198,7 @@ pub(super) fn disks(node: &Value) -> Result<Vec<Disk>, Diagnostic> {
 pub(crate) fn devices(node: &Value, pool: &str) -> Vec<String> {
     let ebs = node.get("storage_pools").get(pool).get("ebs");
     let names = ebs.members().into_iter().flatten().map(|(name, _)| name);
-    let device = |name: &String| {
+    let device = |name: &tfplugin::SmolStr| {
         let volume = node.get("volumes").get(&format!("{pool}/{name}"));
         volume.get("device").as_str().map(str::to_owned)
     };
@@ -218,8 +218,9 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn read(state: &Value) -> Self {
         let text = |name: &str| state.get("instance").get(name).as_str().map(str::to_owned);
-        let id =
-            |(role, volume): (&String, &Value)| Some((role.clone(), volume.get("id").as_str()?.to_owned()));
+        let id = |(role, volume): (&tfplugin::SmolStr, &Value)| {
+            Some((role.to_string(), volume.get("id").as_str()?.to_owned()))
+        };
         Self {
             instance: text("id"),
             vpc: text("vpc_id"),

@@ -118,7 +118,7 @@ impl Found {
                 drift.push(format!("the disk {role} ({id}) is not attached to {}", instance.id));
             }
         }
-        state.set("volumes", Value::Map(volumes));
+        state.set("volumes", Value::map(volumes));
         drift
     }
 }
@@ -159,7 +159,7 @@ fn write_size(state: &mut Value, role: &str, volume: &Volume) {
 
 fn put(map: &mut Value, key: &str, value: Value) {
     if let Value::Map(entries) = map {
-        entries.insert(key.to_owned(), value);
+        entries.insert(key.into(), value);
     }
 }
 

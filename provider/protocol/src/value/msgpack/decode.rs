@@ -9,7 +9,9 @@ use rmp::Marker;
 use super::{
     KEY_LENGTH_MAX, KEY_LENGTH_MIN, KEY_NULLNESS, KEY_NUMBER_MAX, KEY_NUMBER_MIN, KEY_PREFIX, REFINED_UNKNOWN,
 };
-use crate::value::{Bounds, CodecError, Number, Path, Place, Refinements, Type, TypedValue, Value, sorted};
+use crate::value::{
+    Bounds, CodecError, Number, Path, Place, Refinements, SmolStr, Type, TypedValue, Value, sorted,
+};
 
 /// Dynamic values inside dynamic values, at most.
 const DYNAMIC_DEPTH_MAX: usize = 32;
@@ -179,9 +181,9 @@ impl<'b> Input<'b> {
         (0..count).map(|index| self.value(type_at(index), &place(index))).collect()
     }
 
-    fn key(&mut self, path: &Place<'_>) -> Result<String, CodecError> {
+    fn key(&mut self, path: &Place<'_>) -> Result<SmolStr, CodecError> {
         match self.scalar() {
-            Some(Scalar::Text(text)) => utf8(text, path).map(str::to_owned),
+            Some(Scalar::Text(text)) => utf8(text, path).map(SmolStr::from),
             Some(other) => {
                 Err(CodecError::new(path, format!("found {} as a key, expected a string", other.kind())))
             }
@@ -194,7 +196,7 @@ impl<'b> Input<'b> {
         of: &Type,
         count: usize,
         path: &Place<'_>,
-    ) -> Result<BTreeMap<String, Value>, CodecError> {
+    ) -> Result<BTreeMap<SmolStr, Value>, CodecError> {
         let mut entries = BTreeMap::new();
         for _ in 0..count {
             let key = self.key(path)?;
@@ -206,10 +208,10 @@ impl<'b> Input<'b> {
 
     fn members(
         &mut self,
-        types: &BTreeMap<String, Type>,
+        types: &BTreeMap<SmolStr, Type>,
         count: usize,
         path: &Place<'_>,
-    ) -> Result<BTreeMap<String, Value>, CodecError> {
+    ) -> Result<BTreeMap<SmolStr, Value>, CodecError> {
         let mut members = BTreeMap::new();
         for _ in 0..count {
             let name = self.key(path)?;
@@ -226,7 +228,7 @@ impl<'b> Input<'b> {
         if members.len() == types.len() {
             return Ok(members);
         }
-        let missing = types.keys().find(|name| !members.contains_key(*name)).map_or("", String::as_str);
+        let missing = types.keys().find(|name| !members.contains_key(*name)).map_or("", SmolStr::as_str);
         Err(CodecError::new(path, format!("the attribute {missing:?} is missing")))
     }
 

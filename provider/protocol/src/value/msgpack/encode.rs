@@ -8,7 +8,7 @@ use rmp::encode as write;
 use super::{
     KEY_LENGTH_MAX, KEY_LENGTH_MIN, KEY_NULLNESS, KEY_NUMBER_MAX, KEY_NUMBER_MIN, KEY_PREFIX, REFINED_UNKNOWN,
 };
-use crate::value::{Bounds, CodecError, Number, Path, Place, Refinements, Type, Value, sorted_refs};
+use crate::value::{Bounds, CodecError, Number, Path, Place, Refinements, SmolStr, Type, Value, sorted_refs};
 
 /// Encodes `value` as a value of type `ty`.
 pub(crate) fn encode(ty: &Type, value: &Value) -> Result<Vec<u8>, CodecError> {
@@ -22,11 +22,11 @@ struct Output {
 }
 
 /// Why an object that has other attributes than its type cannot be written.
-fn misfit(types: &BTreeMap<String, Type>, members: &BTreeMap<String, Value>) -> String {
+fn misfit(types: &BTreeMap<SmolStr, Type>, members: &BTreeMap<SmolStr, Value>) -> String {
     if let Some(extra) = members.keys().find(|name| !types.contains_key(*name)) {
         return format!("found the attribute {extra:?}, which the schema does not have");
     }
-    let missing = types.keys().find(|name| !members.contains_key(*name)).map_or("", String::as_str);
+    let missing = types.keys().find(|name| !members.contains_key(*name)).map_or("", SmolStr::as_str);
     format!("the attribute {missing:?} is missing")
 }
 
@@ -84,8 +84,8 @@ impl Output {
 
     fn object(
         &mut self,
-        types: &BTreeMap<String, Type>,
-        members: &BTreeMap<String, Value>,
+        types: &BTreeMap<SmolStr, Type>,
+        members: &BTreeMap<SmolStr, Value>,
         path: &Place<'_>,
     ) -> Result<(), CodecError> {
         if !members.keys().eq(types.keys()) {

@@ -143,7 +143,7 @@ fn any_type() -> impl Strategy<Value = Type> {
             inner.clone().prop_map(Type::list),
             inner.clone().prop_map(Type::set),
             inner.clone().prop_map(Type::map),
-            members.prop_map(Type::Object),
+            members.prop_map(Type::object),
             prop::collection::vec(inner, 0..4).prop_map(Type::Tuple),
         ]
     })
@@ -169,7 +169,7 @@ fn known_value(ty: &Type) -> BoxedStrategy<Value> {
         Type::List(of) => prop::collection::vec(any_value(of), 0..4).prop_map(Value::List).boxed(),
         Type::Set(of) => prop::collection::vec(any_value(of), 0..4).prop_map(Value::set_of).boxed(),
         Type::Map(of) => {
-            prop::collection::btree_map(any::<String>(), any_value(of), 0..4).prop_map(Value::Map).boxed()
+            prop::collection::btree_map(any::<String>(), any_value(of), 0..4).prop_map(Value::map).boxed()
         }
         Type::Object(types) => types
             .iter()
