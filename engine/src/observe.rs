@@ -62,13 +62,14 @@ pub fn resource_after(
     before: &Observed,
     plan: &Plan,
 ) -> Result<Observed, ObserveError> {
-    resource_knowing(host, declared, created::report(host, &before.lvm, plan)?)
+    let known = created::report(host, &before.lvm, plan)?;
+    resource_knowing(host, declared, known.map(|report| (report, before.lvm_filter.clone())))
 }
 
 fn resource_knowing(
     host: &impl Host,
     declared: &Resource,
-    known: Option<LvmReport>,
+    known: Option<(LvmReport, Filter)>,
 ) -> Result<Observed, ObserveError> {
     let name = declared.name().as_str();
     let mut observed = by_name_and(host, name, Show::IfOthersRun)?;
@@ -78,13 +79,12 @@ fn resource_knowing(
     };
     let Some((node_name, node)) = node else { return Ok(observed) };
     if matches!(node.storage, Storage::LvmThin { .. } | Storage::Lvm { .. }) {
-        let known = match known {
-            None => standing::report(host, &observed, declared, node, family)?,
-            known => known,
-        };
-        observed.lvm = match known {
-            Some(report) => report,
-            None => lvm_report(host, &lvm_filter(host)?)?,
+        (observed.lvm, observed.lvm_filter) = match known {
+            Some(known) => known,
+            None => match standing::report(host, &observed, declared, node, family)? {
+                Some(report) => (report, Filter::default()),
+                None => ask_lvm(host)?,
+            },
         };
     }
     if declared.unsupported_by(family).is_empty() {
@@ -146,6 +146,7 @@ fn by_name_and(host: &impl Host, name: &str, when: Show) -> Result<Observed, Obs
         running: shown.into_iter().find(|running| running.name == name),
         devices: BTreeMap::new(),
         lvm: LvmReport::default(),
+        lvm_filter: Filter::default(),
         dry_run: DryRun::NotAsked,
     })
 }
@@ -162,7 +163,7 @@ fn listening(host: &impl Host) -> Result<Vec<SocketAddr>, ObserveError> {
 pub fn existing(host: &impl Host, name: &str) -> Result<Observed, ObserveError> {
     let mut observed = by_name(host, name)?;
     if observed.record.volumes.values().any(|volume| volume.created_lv) {
-        observed.lvm = lvm_report(host, &lvm_filter(host)?)?;
+        (observed.lvm, observed.lvm_filter) = ask_lvm(host)?;
     }
     let family = observed.drbd.family().unwrap_or(Family::V9);
     for (number, volume) in observed.record.volumes.clone() {
@@ -223,6 +224,11 @@ pub fn lvm_filter(host: &impl Host) -> Result<Filter, ObserveError> {
         }
     }
     Ok(Filter::default())
+}
+
+fn ask_lvm(host: &impl Host) -> Result<(LvmReport, Filter), ObserveError> {
+    let filter = lvm_filter(host)?;
+    Ok((lvm_report(host, &filter)?, filter))
 }
 
 /// LVM's report; an empty one where LVM is not installed.

@@ -6,7 +6,7 @@ use crate::host::BlockDevice;
 use crate::record::Record;
 use crate::tools::drbdadm::AdjustStep;
 use crate::tools::drbdsetup::{ResourceStatus, RunningResource};
-use crate::tools::lvm::LvmReport;
+use crate::tools::lvm::{Filter, LvmReport};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::facts::DrbdFacts;
 use std::collections::BTreeMap;
@@ -36,6 +36,9 @@ pub struct Observed {
     pub devices: BTreeMap<VolumeNumber, Device>,
     /// LVM, where the declaration needs it.
     pub lvm: LvmReport,
+    /// What LVM was told not to open when it was asked, and is told with every change. Where the kernel said everything
+    /// about the volumes no change of LVM's follows, and this is the default.
+    pub lvm_filter: Filter,
     /// What `drbdadm adjust` would do with the declared configuration.
     pub dry_run: DryRun,
 }

@@ -19,7 +19,7 @@ use crate::record::VolumeRecord;
 use crate::refusal::Refusal;
 use crate::res_file::{self, Secrets};
 use crate::step::{Planned, Step};
-use crate::tools::lvm::{Filter, LogicalVolume};
+use crate::tools::lvm::LogicalVolume;
 use drbd_schemas::facts::HostFacts;
 use drbd_schemas::reply::{Code, Pending};
 use drbd_schemas::{Family, Node, NodeName, Resource, VolumeNumber};
@@ -73,7 +73,6 @@ pub(crate) struct Context<'a> {
     pub(crate) family: Family,
     pub(crate) observed: &'a Observed,
     pub(crate) permits: &'a Permits,
-    pub(crate) filter: Filter,
 }
 
 impl Context<'_> {
@@ -108,15 +107,10 @@ pub(crate) fn peer_slots(resource: &Resource, family: Family) -> u8 {
 ///
 /// # Errors
 /// A refusal: the host is not to be touched as things are.
-pub fn present(
-    resource: &Resource,
-    observed: &Observed,
-    permits: &Permits,
-    filter: &Filter,
-) -> Result<Plan, Refusal> {
+pub fn present(resource: &Resource, observed: &Observed, permits: &Permits) -> Result<Plan, Refusal> {
     let (name, node) = preflight::this_node(resource, observed)?;
     let family = preflight::family(observed)?;
-    let context = Context { resource, name, node, family, observed, permits, filter: filter.clone() };
+    let context = Context { resource, name, node, family, observed, permits };
     crate::agreement::check_node_ids(resource, &permits.evidence)?;
     preflight::check(&context)?;
     let mut plan = Plan::default();

@@ -130,7 +130,6 @@ fn look(
     permits: &Permits,
     before: Option<&Seen>,
 ) -> Result<Seen, RunError> {
-    let filter = observe::lvm_filter(host)?;
     let name = args.name.as_str();
     let mut discard = None;
     let (observed, plan) = match (args.run.state, &args.resource) {
@@ -139,7 +138,7 @@ fn look(
                 None => observe::resource(host, resource)?,
                 Some(seen) => observe::resource_after(host, resource, &seen.observed, &seen.plan)?,
             };
-            let mut plan = plan::present(resource, &observed, permits, &filter)?;
+            let mut plan = plan::present(resource, &observed, permits)?;
             if observed.record.promoted_for_sync {
                 let user = in_use(host, &observed)?;
                 remove::give_role_back(&args.name, &observed, user.as_deref(), &mut plan);
@@ -168,7 +167,7 @@ fn look(
         (State::Absent, _) => {
             let observed = observe::existing(host, name)?;
             let user = in_use(host, &observed)?;
-            let plan = remove::absent(&args.name, &observed, permits, &filter, user.as_deref())?;
+            let plan = remove::absent(&args.name, &observed, permits, user.as_deref())?;
             (observed, plan)
         }
     };

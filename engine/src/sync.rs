@@ -217,7 +217,7 @@ mod tests {
     use crate::observed::DryRun;
     use crate::record::Record;
     use crate::tools::drbdsetup;
-    use crate::tools::lvm::LvmReport;
+    use crate::tools::lvm::{Filter, LvmReport};
     use drbd_schemas::facts::{DrbdFacts, ResourceFacts, VolumeFacts};
     use drbd_schemas::{Declaration, Family, Verdict};
     use std::collections::BTreeMap;
@@ -259,6 +259,7 @@ mod tests {
             running: None,
             devices: BTreeMap::new(),
             lvm: LvmReport::default(),
+            lvm_filter: Filter::default(),
             dry_run: DryRun::NotAsked,
         }
     }

@@ -10,7 +10,6 @@ use crate::res_file;
 use crate::step::{Planned, Step};
 use crate::tools::drbdadm;
 use crate::tools::drbdsetup::RoleName;
-use crate::tools::lvm::Filter;
 use drbd_schemas::reply::Code;
 use drbd_schemas::{ResourceName, VolumeNumber};
 
@@ -68,7 +67,6 @@ pub fn absent(
     name: &ResourceName,
     observed: &Observed,
     permits: &Permits,
-    filter: &Filter,
     in_use: Option<&str>,
 ) -> Result<Plan, Refusal> {
     let mut plan = Plan::default();
@@ -95,16 +93,11 @@ pub fn absent(
         ));
         return Ok(plan);
     }
-    storage(name, observed, filter, &mut plan)?;
+    storage(name, observed, &mut plan)?;
     Ok(plan)
 }
 
-fn storage(
-    name: &ResourceName,
-    observed: &Observed,
-    filter: &Filter,
-    plan: &mut Plan,
-) -> Result<(), Refusal> {
+fn storage(name: &ResourceName, observed: &Observed, plan: &mut Plan) -> Result<(), Refusal> {
     for (number, record) in &observed.record.volumes {
         let lost = |path: &str| format!("the data of {name}/{number} on {path} are lost on this host");
         if record.created_lv {
@@ -120,7 +113,7 @@ fn storage(
                         volume_group: lv.vg.clone(),
                         name: lv.name.clone(),
                         uuid: lv.uuid.clone(),
-                        filter: filter.clone(),
+                        filter: observed.lvm_filter.clone(),
                     };
                     plan.push(
                         Planned::new(step, "the consent names this resource").consequence(lost(&record.path)),

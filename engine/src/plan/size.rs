@@ -62,7 +62,7 @@ fn backing(
             name: lv.name.clone(),
             from_bytes: lv.size_bytes,
             to_kib: rounded_kib,
-            filter: context.filter.clone(),
+            filter: context.observed.lvm_filter.clone(),
         };
         plan.push(Planned::new(step, format!("volume {number} is declared with {wanted}")));
     }

@@ -122,7 +122,7 @@ fn logical_volume(
         name: context.resource.lv_name(volume),
         size_kib,
         reads_as_zeroes,
-        filter: context.filter.clone(),
+        filter: context.observed.lvm_filter.clone(),
     };
     Ok(Some(Planned::new(
         Step::CreateLv(step),

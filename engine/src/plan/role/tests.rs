@@ -7,7 +7,7 @@ use crate::record::Record;
 use crate::tools::drbdsetup::{
     ConfOption, ConnectionStatus, PeerDeviceStatus, ReplicationState, RunningResource,
 };
-use crate::tools::lvm::LvmReport;
+use crate::tools::lvm::{Filter, LvmReport};
 use drbd_schemas::args::{self, Args, Module};
 use drbd_schemas::facts::DrbdFacts;
 use serde_json::json;
@@ -79,6 +79,7 @@ fn seen(
         running: Some(running),
         devices: BTreeMap::new(),
         lvm: LvmReport::default(),
+        lvm_filter: Filter::default(),
         dry_run: DryRun::NotAsked,
     };
     let volumes = [(0, Use::default())].into();
