@@ -32,6 +32,10 @@ pub(crate) fn plan(req: PlanRequest) -> Result<Value, Diagnostics> {
         }
     }
     device(&mut plan);
+    if !replaced && plan == *req.prior {
+        // Placed and checked when it was made, from the very same declaration.
+        return Ok(plan);
+    }
     replicas(&mut plan, if replaced { &Value::Null } else { &req.prior })?;
     Ok(plan)
 }
