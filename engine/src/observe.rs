@@ -89,7 +89,7 @@ fn resource_knowing(
     }
     if declared.unsupported_by(family).is_empty() {
         let text = res_file::render(declared, family, res_file::Secrets::Written);
-        observed.dry_run = staging::dry_run(host, &observed, name, &text)?;
+        ask_drbdadm(host, &mut observed, name, &text)?;
     }
     let paths = || {
         let each = declared.volumes.iter();
@@ -173,9 +173,25 @@ pub fn existing(host: &impl Host, name: &str) -> Result<Observed, ObserveError> 
     if let Some(text) =
         observed.config.clone().filter(|_| observed.drbd.utils.is_some() && observed.drbd.family().is_some())
     {
-        observed.dry_run = staging::dry_run(host, &observed, name, &text)?;
+        ask_drbdadm(host, &mut observed, name, &text)?;
     }
     Ok(observed)
+}
+
+/// What `adjust` would do with a configuration. A connection that it would start, though it was there a moment ago, was
+/// given up in between (split brain): then the state is asked for again, so that both are of the same time.
+fn ask_drbdadm(
+    host: &impl Host,
+    observed: &mut Observed,
+    name: &str,
+    text: &str,
+) -> Result<(), ObserveError> {
+    observed.dry_run = staging::dry_run(host, observed, name, text)?;
+    let was_there = |status: &ResourceStatus| !status.connections.is_empty() && !status.stands_alone();
+    if observed.status.as_ref().is_some_and(was_there) && observed.dry_run.connects() {
+        observed.status = statuses(host, &observed.drbd)?.into_iter().find(|status| status.name == name);
+    }
+    Ok(())
 }
 
 /// The DRBD of a host, without loading anything.

@@ -4,7 +4,7 @@
 
 use crate::host::BlockDevice;
 use crate::record::Record;
-use crate::tools::drbdadm::AdjustStep;
+use crate::tools::drbdadm::{AdjustCommand, AdjustStep};
 use crate::tools::drbdsetup::{ResourceStatus, RunningResource};
 use crate::tools::lvm::{Filter, LvmReport};
 use drbd_schemas::VolumeNumber;
@@ -145,4 +145,12 @@ pub enum DryRun {
         /// Its words.
         message: String,
     },
+}
+
+impl DryRun {
+    /// A connection would be started.
+    pub fn connects(&self) -> bool {
+        let Self::Steps(steps) = self else { return false };
+        steps.iter().any(|step| matches!(step.command, AdjustCommand::Connect { .. }))
+    }
 }

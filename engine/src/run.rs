@@ -16,7 +16,7 @@ use crate::split_brain;
 use crate::step::Step;
 use crate::sync::{self, Decision};
 use crate::tools::drbdadm;
-use crate::tools::drbdsetup::ConnectionState;
+use crate::tools::drbdsetup::ResourceStatus;
 use crate::wait;
 use drbd_schemas::args::{InitialSyncArgs, Module, ResourceArgs, State};
 use drbd_schemas::facts::HostFacts;
@@ -259,8 +259,7 @@ fn verify(
 }
 
 fn stand_alone(observed: &Observed) -> bool {
-    let connections = observed.status.iter().flat_map(|status| &status.connections);
-    connections.into_iter().any(|connection| connection.connection_state == ConnectionState::StandAlone)
+    observed.status.as_ref().is_some_and(ResourceStatus::stands_alone)
 }
 
 fn not_converged(mut reply: Reply, seen: &Seen, name: &str) -> Reply {

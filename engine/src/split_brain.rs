@@ -30,7 +30,7 @@ pub(crate) fn token(
     permits: &Permits,
 ) -> Result<Option<String>, RunError> {
     let Some(status) = &observed.status else { return Ok(None) };
-    let here = status.connections.iter().any(|c| c.connection_state == ConnectionState::StandAlone);
+    let here = status.stands_alone();
     let prefix = format!("discard-my-data:{name}@{}:", observed.node);
     let asked = permits.consent.iter().any(|given| given.starts_with(&prefix));
     let elsewhere = agreement::given_up_by(name, &observed.node, &permits.evidence).is_some();
@@ -65,7 +65,7 @@ pub(crate) fn plan(
 ) -> Result<(), Refusal> {
     let (Some(token), Some(status)) = (token, &observed.status) else { return Ok(()) };
     if !permits.allows(token) {
-        if !status.connections.iter().any(|c| c.connection_state == ConnectionState::StandAlone) {
+        if !status.stands_alone() {
             plan.warnings.push(format!(
                 "a peer is StandAlone towards this host (split brain, or disconnected by hand). To give up what this host wrote alone, run again here with consent: [\"{token}\"]"
             ));

@@ -23,6 +23,10 @@ pub struct World {
     pub compared: bool,
     /// Resources whose two sides wrote without each other.
     pub split: BTreeSet<String>,
+    /// For how many looks two sides of a split brain that connect are seen to shake hands before both give up.
+    pub handshake_looks: u32,
+    /// They still do, for so many.
+    pub(super) shaking_hands: u32,
     /// Hosts whose data were given up, in order.
     pub discarded: Vec<String>,
     pub(super) counter: u64,
@@ -179,8 +183,8 @@ impl World {
         }
         let victims: Vec<&(String, Running)> = sides.iter().filter(|(_, side)| side.discards).collect();
         let [(victim, side)] = victims.as_slice() else {
-            let running = self.machines.values_mut().filter_map(|machine| machine.running.get_mut(resource));
-            running.for_each(|side| side.alone = true);
+            self.shaking_hands = self.handshake_looks;
+            self.give_up(resource);
             return;
         };
         self.discarded.push(victim.clone());
@@ -193,6 +197,14 @@ impl World {
             side.discards = false;
         }
         self.settle(resource);
+    }
+
+    /// Both sides give up on a connection, once their handshake has come to its end.
+    pub(super) fn give_up(&mut self, resource: &str) {
+        if self.shaking_hands == 0 {
+            let running = self.machines.values_mut().filter_map(|machine| machine.running.get_mut(resource));
+            running.for_each(|side| side.alone = true);
+        }
     }
 
     /// Connected peers bring each other up to date at once.

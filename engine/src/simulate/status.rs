@@ -23,6 +23,11 @@ pub(super) fn events2(world: &mut World, host: &str) -> String {
                 world.comparing = world.comparing.saturating_sub(1);
                 ("Connected", role, replication, disk_word(peer))
             }
+            None if world.shaking_hands > 0 => {
+                world.shaking_hands -= 1;
+                world.give_up(&name);
+                ("Connected", "Unknown", "Off", "DUnknown")
+            }
             None if running.alone => ("StandAlone", "Unknown", "Off", "DUnknown"),
             None => ("Connecting", "Unknown", "Off", "DUnknown"),
         };

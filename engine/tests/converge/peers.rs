@@ -69,6 +69,25 @@ fn a_split_brain_is_resolved_by_naming_the_victim_and_its_generation() {
 }
 
 #[test]
+fn a_split_brain_that_shows_late_is_called_by_its_name_whenever_it_shows() {
+    let mut told = 0;
+    for looks in 0..40 {
+        let (world, request) = split([true, true]);
+        world.borrow_mut().handshake_looks = looks;
+        assert!(!converge(&world, "h1", &request).failed);
+        let reply = converge(&world, "h2", &request);
+        assert!(reply.warnings.join(" ").contains("was StandAlone"), "{looks}: {:?}", reply.warnings);
+        if reply.failed {
+            assert_eq!(reply.code, Code::SplitBrain, "{looks}: {}", reply.msg);
+            assert!(token(&reply).is_some(), "{looks}: {:?}", reply.next_steps);
+            told += 1;
+        }
+    }
+    // A peer that is away looks the same for so long; then it is not waited for.
+    assert_eq!(told, 33);
+}
+
+#[test]
 fn data_in_use_are_not_given_up() {
     let (world, mut request) = split([true, false]);
     let refused = converge(&world, "h1", &request);

@@ -164,7 +164,9 @@ fn list<T>(text: &str, parse: fn(&str) -> T) -> Vec<T> {
     if text == "no" { Vec::new() } else { text.split(',').map(parse).collect() }
 }
 
-/// Sorts, and takes away what DRBD 8.4 invents: every connection is called `peer` and has node-id 0.
+/// Sorts, and takes away what DRBD 8.4 invents: every connection is called `peer` and has node-id 0, and is `Connected`
+/// as soon as there is a socket. While the two have yet to compare their data (WFReportParams, of which a split brain
+/// ends StandAlone), only the replication, which is still off, tells.
 fn finish(resource: &mut ResourceStatus) {
     resource.devices.sort_by_key(|device| device.volume);
     resource.connections.sort_by_key(|connection| connection.peer_node_id);
@@ -172,6 +174,12 @@ fn finish(resource: &mut ResourceStatus) {
         connection.peer_devices.sort_by_key(|peer_device| peer_device.volume);
         connection.peer_node_id = None;
         connection.name = None;
+        let replicates = |peer: &PeerDeviceStatus| peer.replication_state != ReplicationState::Off;
+        if connection.connection_state == ConnectionState::Connected
+            && !connection.peer_devices.iter().all(replicates)
+        {
+            connection.connection_state = ConnectionState::Connecting;
+        }
     }
 }
 
@@ -193,6 +201,22 @@ mod tests {
         let error = parse("exists resource name:r0 role:Primary suspended:no\n").unwrap_err().to_string();
         assert!(error.contains("`exists -`"), "{error}");
         assert!(parse("").is_err());
+    }
+
+    #[test]
+    fn two_that_have_yet_to_compare_their_data_are_not_connected() {
+        let of = |replication: &str| {
+            let text = format!(
+                "exists resource name:r0 role:Secondary suspended:no\n\
+                 exists connection name:r0 peer-node-id:0 conn-name:peer connection:Connected role:Unknown congested:no\n\
+                 exists peer-device name:r0 peer-node-id:0 conn-name:peer volume:0 replication:{replication} peer-disk:DUnknown resync-suspended:no\n\
+                 exists -\n"
+            );
+            parse(&text).unwrap().remove(0).connections.remove(0).connection_state
+        };
+        assert_eq!(of("Off"), ConnectionState::Connecting);
+        assert_eq!(of("Established"), ConnectionState::Connected);
+        assert_eq!(of("WFBitMapS"), ConnectionState::Connected);
     }
 
     #[test]

@@ -23,6 +23,13 @@ pub struct ResourceStatus {
     pub connections: Vec<ConnectionStatus>,
 }
 
+impl ResourceStatus {
+    /// A connection was given up: split brain, a peer that refuses, or disconnected by hand.
+    pub fn stands_alone(&self) -> bool {
+        self.connections.iter().any(|c| c.connection_state == ConnectionState::StandAlone)
+    }
+}
+
 /// This host's replica of one volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceStatus {

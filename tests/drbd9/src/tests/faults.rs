@@ -223,8 +223,12 @@ fn section_10_resize() {
     grow_disk(&cluster, 2, 128);
     grow_disk(&cluster, 3, 128);
     cluster.ok(1, "resize 10");
+    // The command ends when its own node has the new size; the peers follow.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !(1..=3).all(|node| size(node) > 2 * before - 200) {
+        assert!(std::time::Instant::now() < end, "{:?}", [size(1), size(2), size(3)]);
+    }
     (1..=3).for_each(|node| cluster.await_good(node));
-    assert!((1..=3).all(|node| size(node) > 2 * before - 200), "{}", size(1));
     cluster.ok(1, "primary r0");
     cluster.write(1, 100 * MIB, &[3; 4096]).unwrap();
     assert!(cluster.holds(3, 100 * MIB, 3));
