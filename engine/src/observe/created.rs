@@ -49,17 +49,29 @@ fn volume(
     if volume.group_uuid != group.uuid {
         return Ok(None);
     }
-    Ok(Some(LogicalVolume {
-        vg: created.volume_group.clone(),
-        name: created.name.clone(),
-        uuid: volume.uuid,
-        size_bytes: block.size_bytes,
+    // Tag and pool are what the command was told; it exited 0.
+    let (group, name, pool) = (&created.volume_group, &created.name, created.thin_pool.as_deref());
+    Ok(Some(own_volume(group, name, pool, volume.uuid, block.size_bytes)))
+}
+
+/// What LVM would report of a volume that this host made, as far as the kernel shows it.
+pub(super) fn own_volume(
+    group: &str,
+    name: &str,
+    pool: Option<&str>,
+    uuid: String,
+    size_bytes: u64,
+) -> LogicalVolume {
+    LogicalVolume {
+        vg: group.to_owned(),
+        name: name.to_owned(),
+        uuid,
+        size_bytes,
         attr: LvAttr::default(),
-        // These two are what the command was told; it exited 0.
         tags: vec![LV_TAG.to_owned()],
-        pool: created.thin_pool.clone(),
+        pool: pool.map(str::to_owned),
         data_percent: None,
         metadata_percent: None,
         layout: Vec::new(),
-    }))
+    }
 }

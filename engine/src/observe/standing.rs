@@ -8,12 +8,13 @@
 //! LVM's, makes this `None`. What only LVM knows, and nothing is decided by here: free space, a lost disk of the group
 //! below other volumes.
 
+use super::created::own_volume;
 use crate::host::{BlockDevice, Host, HostError, NamedVolume};
 use crate::observed::Observed;
 use crate::plan::peer_slots;
-use crate::record::{LV_TAG, Phase};
+use crate::record::Phase;
 use crate::tools::Family;
-use crate::tools::lvm::{LogicalVolume, LvAttr, LvmReport, VolumeGroup};
+use crate::tools::lvm::{LvmReport, VolumeGroup};
 use crate::tools::size;
 use drbd_schemas::{LvmName, Node, Resource, Storage, Volume, VolumeNumber};
 
@@ -56,18 +57,8 @@ pub(super) fn report(
         if report.vgs.is_empty() {
             report.vgs.push(group(&place, &found));
         }
-        report.lvs.push(LogicalVolume {
-            vg: place.group.to_string(),
-            name,
-            uuid: found.uuid,
-            size_bytes: block.size_bytes,
-            attr: LvAttr::default(),
-            tags: vec![LV_TAG.to_owned()],
-            pool: place.pool.map(ToString::to_string),
-            data_percent: None,
-            metadata_percent: None,
-            layout: Vec::new(),
-        });
+        let pool = place.pool.map(LvmName::as_str);
+        report.lvs.push(own_volume(place.group.as_str(), &name, pool, found.uuid, block.size_bytes));
     }
     Ok(Some(report))
 }

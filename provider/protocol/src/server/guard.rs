@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use crate::context::Context;
 use crate::diagnostic::Diagnostic;
 
-/// Handlers have threads of their own, so that nothing they do delays an answer to StopProvider. They are made at
+/// Handlers that may wait have threads of their own, so that nothing they do delays an answer to StopProvider; the
+/// `validate` of a resource only looks at what it is given, and is answered where it is asked. The threads are made at
 /// the first request that needs one: the process that only tells the schema has none. Never dropped; the end of
 /// the process ends them.
 static HANDLERS: OnceLock<Option<Runtime>> = OnceLock::new();

@@ -60,25 +60,41 @@ fn steps(used: &InUse<'_>, reply: &Reply) -> String {
     format!("{} is Primary: {}.", used.name, steps.join(", "))
 }
 
-/// Unmounts and demotes what is in use on a node, as far as no process holds it.
+/// Unmounts and demotes what is in use on a node, as far as no process holds it. Whether that can be done is found out for
+/// all volumes before it is done to the first.
 ///
 /// # Errors
-/// When that failed for another reason than a process. The instance was not touched then.
+/// When one cannot be, for another reason than a process. The instance was not touched then.
 pub(super) async fn stop(configured: &Configured, prior: &Value, ctx: &Context) -> Result<(), Diagnostic> {
     let Some((host, facts)) = seen(configured, prior).await? else { return Ok(()) };
     let name = prior.get("name").as_str().unwrap_or_default();
-    for used in in_use(&facts) {
+    let used = in_use(&facts);
+    let mut ended: Vec<&str> = Vec::new();
+    let failed = |used: &InUse<'_>, trouble: &Trouble, ended: &[&str]| {
+        let mut told = trouble.diagnostic(name, &host, &format!("end the use of {}", used.name));
+        let before = match ended {
+            [] => String::new(),
+            ended => format!("{} is unmounted and Secondary since. ", ended.join(", ")),
+        };
+        let next = format!("The instance was not touched. Unmount {} there, and apply again.", used.name);
+        told.detail.push_str(&format!("\n\n{before}{next}"));
+        told
+    };
+    for used in &used {
+        match host.run(&used.demote(60).checking()).await {
+            Ok(_) => (),
+            Err(Trouble::Reply(reply)) if reply.code == Code::InUse => (),
+            Err(trouble) => return Err(failed(used, &trouble, &ended)),
+        }
+    }
+    for used in &used {
         ctx.progress(&format!("{name}: ending the use of {}", used.name));
         match host.run(&used.demote(60)).await {
-            Ok(_) => (),
+            Ok(_) => ended.push(used.name),
             Err(Trouble::Reply(reply)) if reply.code == Code::InUse => {
                 ctx.progress(&format!("{name}: {} The shutdown of the guest ends that", reply.msg));
             }
-            Err(trouble) => {
-                let mut told = trouble.diagnostic(name, &host, &format!("end the use of {}", used.name));
-                told.detail.push_str("\n\nThe instance was not touched. Unmount it there, and apply again.");
-                return Err(told);
-            }
+            Err(trouble) => return Err(failed(used, &trouble, &ended)),
         }
     }
     Ok(())
