@@ -7,7 +7,7 @@ use crate::ops::{self, Op};
 use crate::plan::Plan;
 use crate::record::{self, Phase, Record, VolumeRecord};
 use crate::tools::drbdadm::DrbdFailure;
-use crate::tools::{blkid, drbdadm, mask_secrets};
+use crate::tools::{blkid, drbdadm, drbdmeta, mask_secrets};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::reply::{Action, ActionState};
 use std::time::Duration;
@@ -97,13 +97,18 @@ const BUSY_TRIES: u32 = 10;
 /// "In transient state, retry after next state change" (seen on 8.4, `down` during a handshake).
 const TRANSIENT: i32 = -18;
 
+/// Its failures are DRBD's own.
+fn is_drbds(cmd: &Cmd) -> bool {
+    [drbdadm::PROGRAM, drbdmeta::PROGRAM].contains(&cmd.program)
+}
+
 fn run_command(host: &impl Host, cmd: &Cmd) -> Result<(), StepError> {
     for attempt in 1.. {
         let output = host.run(cmd)?;
         if output.ok() {
             break;
         }
-        let passing = cmd.program == drbdadm::PROGRAM
+        let passing = is_drbds(cmd)
             && matches!(
                 drbdadm::classify(&output),
                 Some(DrbdFailure::DeviceBusy(_) | DrbdFailure::StateChangeRefused { number: TRANSIENT, .. })
@@ -142,7 +147,16 @@ fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
             note(host, resource, *volume, entry)
         }
         Op::NoteConsent { volume, device, token } => note_consent(host, resource, *volume, device, token),
-        Op::NoteMetadata { volume, device } => note_metadata(host, resource, *volume, device),
+        Op::NoteMetadata { volume, device } => {
+            let uuid = metadata_of(host, device)?;
+            note_metadata(host, resource, *volume, device, uuid)
+        }
+        Op::NameMetadata { volume, minor, family, device } => {
+            let uuid = fresh_uuid(host)?;
+            let place = drbdmeta::Place { minor: *minor, family: *family, device };
+            run_command(host, &drbdmeta::write_dev_uuid(place, &uuid))?;
+            note_metadata(host, resource, *volume, device, uuid)
+        }
         Op::NoteDiscard(token) => {
             let mut record: Record = observe::record(host, resource)?;
             record.discarding = Some(token.clone());
@@ -178,21 +192,36 @@ fn note(
     Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
 }
 
-fn note_metadata(
-    host: &impl Host,
-    resource: &str,
-    volume: VolumeNumber,
-    device: &str,
-) -> Result<(), StepError> {
+/// A device UUID as DRBD prints it: the front of a random one of the kernel's (RFC 9562), whose version number keeps it
+/// from being zero.
+fn fresh_uuid(host: &impl Host) -> Result<String, StepError> {
+    const RANDOM: &str = "/proc/sys/kernel/random/uuid";
+    let text = host.read(RANDOM)?.unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    if digits.len() < 16 {
+        return Err(StepError::NoEffect(format!("{RANDOM} gives no random number")));
+    }
+    Ok(digits.to_uppercase())
+}
+
+/// The device UUID of the metadata on a device.
+fn metadata_of(host: &impl Host, device: &str) -> Result<String, StepError> {
     let output = host.run(&blkid::probe(device))?;
     let probe = blkid::parse_probe(&output).map_err(ObserveError::from)?;
     let uuid = match probe {
         blkid::Probe::Found(found) => found.drbd_metadata().map(|(_, uuid)| uuid),
         blkid::Probe::NothingKnown | blkid::Probe::Ambivalent => None,
     };
-    let Some(uuid) = uuid else {
-        return Err(StepError::NoEffect(format!("{device} shows no DRBD metadata after they were written")));
-    };
+    uuid.ok_or_else(|| StepError::NoEffect(format!("{device} shows no DRBD metadata")))
+}
+
+fn note_metadata(
+    host: &impl Host,
+    resource: &str,
+    volume: VolumeNumber,
+    device: &str,
+    uuid: String,
+) -> Result<(), StepError> {
     let identity = host.block_device(device)?.map(|block| block.identity(device));
     let record: Record = observe::record(host, resource)?;
     let known =
@@ -283,7 +312,7 @@ impl StepError {
     /// What the failure means, when a tool said it clearly, and what to do.
     pub fn next_step(&self) -> String {
         match self {
-            Self::Command { cmd, output } if cmd.program == drbdadm::PROGRAM => {
+            Self::Command { cmd, output } if is_drbds(cmd) => {
                 drbdadm::classify(output).map(|failure| failure.advice()).unwrap_or_default()
             }
             Self::Host(HostError::Interrupted { .. }) => "Run again; it goes on where it stopped.".to_owned(),

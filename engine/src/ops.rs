@@ -5,9 +5,9 @@
 use crate::host::Cmd;
 use crate::record::LV_TAG;
 use crate::step::{CreateLv, CreateMetadata, PoolDisk, Step};
-use crate::tools::drbdadm::Overwrite;
+use crate::tools::drbdmeta::{self, Overwrite};
 use crate::tools::{drbdadm, drbdsetup, lvm, modinfo, wipefs};
-use drbd_schemas::VolumeNumber;
+use drbd_schemas::{Family, VolumeNumber};
 use std::time::Duration;
 
 /// One thing to do, in the order given.
@@ -50,6 +50,17 @@ pub enum Op {
     NoteMetadata {
         /// The volume.
         volume: VolumeNumber,
+        /// Its device.
+        device: String,
+    },
+    /// Give new metadata a device UUID and note it in the record.
+    NameMetadata {
+        /// The volume.
+        volume: VolumeNumber,
+        /// The minor that it will have.
+        minor: u32,
+        /// Whose metadata.
+        family: Family,
         /// Its device.
         device: String,
     },
@@ -211,8 +222,14 @@ fn create_metadata(md: &CreateMetadata) -> Vec<Op> {
         ops.push(Op::NoteCreating { volume: md.volume, device, created_lv: false, created_blank: false });
     }
     let overwrite = if md.force { Overwrite::ProvenBlank } else { Overwrite::Nothing };
-    ops.push(run(drbdadm::create_md(&md.resource, md.volume.get(), md.max_peers, overwrite)));
-    ops.push(Op::NoteMetadata { volume: md.volume, device: md.device.clone() });
+    let place = drbdmeta::Place { minor: md.minor, family: md.family, device: &md.device };
+    ops.push(run(drbdmeta::create_md(place, md.peer_slots, overwrite)));
+    ops.push(Op::NameMetadata {
+        volume: md.volume,
+        minor: md.minor,
+        family: md.family,
+        device: md.device.clone(),
+    });
     ops
 }
 
@@ -226,6 +243,7 @@ pub fn argv(ops: &[Op]) -> Vec<Vec<String>> {
             | Op::NoteCreating { .. }
             | Op::NoteConsent { .. }
             | Op::NoteMetadata { .. }
+            | Op::NameMetadata { .. }
             | Op::NotePromotion(_)
             | Op::NoteDiscard(_)
             | Op::ExpectSize { .. }

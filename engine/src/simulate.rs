@@ -117,7 +117,11 @@ impl Host for SimHost {
 
     fn read(&self, path: &str) -> Result<Option<String>, HostError> {
         self.alive()?;
-        Ok(self.world.borrow_mut().machine(&self.name).read(path))
+        let mut world = self.world.borrow_mut();
+        if path == "/proc/sys/kernel/random/uuid" {
+            return Ok(Some(format!("{:016x}-4000-8000-000000000000\n", world.fresh_number())));
+        }
+        Ok(world.machine(&self.name).read(path))
     }
 
     fn list(&self, dir: &str) -> Result<Vec<String>, HostError> {

@@ -8,8 +8,8 @@ use self::role::RoleStep;
 use crate::host::Cmd;
 use crate::record::{DiskNote, GrowthNote};
 use crate::tools::lvm::Filter;
-use drbd_schemas::VolumeNumber;
 use drbd_schemas::reply::Risk;
+use drbd_schemas::{Family, VolumeNumber};
 use std::fmt;
 
 /// One step on one host.
@@ -287,16 +287,18 @@ pub struct CreateLv {
 /// See [`Step::CreateMetadata`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateMetadata {
-    /// The resource.
-    pub resource: String,
     /// The volume.
     pub volume: VolumeNumber,
+    /// The minor that it will have.
+    pub minor: u32,
+    /// Whose metadata.
+    pub family: Family,
     /// The device.
     pub device: String,
     /// Its identity; unknown for a logical volume that is created in the same plan.
     pub identity: Option<String>,
     /// Peer slots (DRBD 9).
-    pub max_peers: Option<u8>,
+    pub peer_slots: Option<u8>,
     /// The device is a logical volume that this program has just created, or was wiped with consent in this very run:
     /// leftovers on it belong to nobody.
     pub force: bool,

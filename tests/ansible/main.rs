@@ -64,7 +64,7 @@ fn the_example_tells_the_truth_then_does_it_then_has_nothing_to_do() {
         assert_eq!(spy::changing(&commands), Vec::<&String>::new());
         assert_eq!(foretold.changed(name), 2);
     }
-    for text in ["+resource \"r0\" {", "drbdadm create-md", "+1: create physical volume /dev/ubdb"] {
+    for text in ["+resource \"r0\" {", "internal create-md", "+1: create physical volume /dev/ubdb"] {
         assert!(foretold.output.stdout.contains(text), "{text}\n{}", foretold.output.stdout);
     }
 

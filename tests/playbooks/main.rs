@@ -348,7 +348,7 @@ fn foretold_from_blank(lab: &Lab, example: &Example<'_>) -> Result<()> {
     fs::write(example.dir.join("install.yml"), install)?;
     example.play(&["install.yml"])?.good()?;
     let said = example.play(&[CLUSTER, "--check", "--diff"])?.good()?;
-    for text in ["+resource \"r0\" {", "drbdadm create-md"] {
+    for text in ["+resource \"r0\" {", "internal create-md"] {
         ensure!(said.text.contains(text), "{text}: {}", said.text);
     }
     for (_, name) in BOTH {

@@ -17,16 +17,17 @@ pub(crate) fn plan(
     created: &BTreeSet<VolumeNumber>,
     plan: &mut Plan,
 ) -> Result<(), Refusal> {
-    for volume in context.volumes() {
+    for (&volume, declared) in &context.resource.volumes {
+        let minor = declared.minor.get();
         let Some(path) = context.resource.backing_path(&context.name, volume) else { continue };
         if created.contains(&volume) {
             // The logical volume is created in this plan: what LVM leaves on it belongs to nobody.
-            plan.push(create(context, volume, path, None, true, "the volume is new"));
+            plan.push(create(context, volume, minor, path, None, true, "the volume is new"));
             continue;
         }
         let Some(device) = context.observed.devices.get(&volume) else { continue };
         let judged = judge(context, volume, device);
-        existing(context, volume, device, judged, plan)?;
+        existing(context, volume, minor, device, judged, plan)?;
     }
     Ok(())
 }
@@ -45,6 +46,7 @@ pub(crate) fn judge(context: &Context<'_>, volume: VolumeNumber, device: &Device
 fn existing(
     context: &Context<'_>,
     volume: VolumeNumber,
+    minor: u32,
     device: &Device,
     judged: Judged,
     plan: &mut Plan,
@@ -58,10 +60,10 @@ fn existing(
             } else {
                 "the device is blank"
             };
-            plan.push(create(context, volume, path, device.identity(), judged.fresh, why));
+            plan.push(create(context, volume, minor, path, device.identity(), judged.fresh, why));
         }
         Verdict::Foreign { found, consent } => {
-            return foreign(context, volume, device, &found, consent, plan);
+            return foreign(context, volume, minor, device, &found, consent, plan);
         }
         Verdict::Unreadable { why } => {
             let message =
@@ -83,6 +85,7 @@ fn existing(
 fn foreign(
     context: &Context<'_>,
     volume: VolumeNumber,
+    minor: u32,
     device: &Device,
     found: &str,
     consent: Option<String>,
@@ -121,6 +124,7 @@ fn foreign(
     plan.push(create(
         context,
         volume,
+        minor,
         path,
         device.identity(),
         true,
@@ -149,6 +153,7 @@ fn adopt_if_unknown(context: &Context<'_>, volume: VolumeNumber, device: &Device
 fn create(
     context: &Context<'_>,
     volume: VolumeNumber,
+    minor: u32,
     device: String,
     identity: Option<String>,
     force: bool,
@@ -157,11 +162,12 @@ fn create(
     let created_lv = matches!(context.node.storage, Storage::LvmThin { .. } | Storage::Lvm { .. })
         && (identity.is_none() || context.record(volume).is_some_and(|record| record.created_lv));
     let step = CreateMetadata {
-        resource: context.resource.name().to_string(),
         volume,
+        minor,
+        family: context.family,
         device,
         identity,
-        max_peers: (context.family == Family::V9).then(|| context.resource.max_peers()),
+        peer_slots: (context.family == Family::V9).then(|| context.resource.max_peers()),
         force,
         created_lv,
     };

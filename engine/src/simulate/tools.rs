@@ -80,7 +80,8 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
         }
         ("drbdadm", ["get-gi", volume]) => get_gi_of_volume(world, host, volume),
         ("drbdadm", ["adjust", resource]) => adjust(world, host, resource),
-        ("drbdadm", ["create-md", ..]) => create_md(world, host, &words),
+        ("drbdmeta", [_, _, device, _, "create-md", ..]) => create_md(world, host, device, &words),
+        ("drbdmeta", [_, _, device, _, "write-dev-uuid", uuid]) => write_dev_uuid(world, host, device, uuid),
         ("drbdadm", ["new-current-uuid", _, volume]) => skip_sync(world, host, volume),
         ("drbdadm", ["primary", "--force", resource]) => primary(world, host, resource),
         ("drbdadm", ["connect", "--discard-my-data", resource]) => {
@@ -194,7 +195,8 @@ fn blkid(world: &mut World, host: &str, device: &str) -> Output {
     let Some(disk) = world.machine(host).disk(device) else { return Output::of(2, "", "") };
     match (&disk.metadata, &disk.data) {
         (Some(md), _) => {
-            Output::of(0, format!("DEVNAME={device}\nUUID={:016x}\nVERSION=v08\nTYPE=drbd\n", md.uuid), "")
+            let uuid = if md.uuid == 0 { String::new() } else { format!("UUID={:016x}\n", md.uuid) };
+            Output::of(0, format!("DEVNAME={device}\n{uuid}VERSION=v08\nTYPE=drbd\n"), "")
         }
         (None, Data::Foreign(kind)) => {
             Output::of(0, format!("DEVNAME={device}\nUUID=1234\nTYPE={kind}\n"), "")
@@ -342,15 +344,11 @@ fn connect(world: &mut World, host: &str, resource: &str, alone: bool, discards:
     done()
 }
 
-fn create_md(world: &mut World, host: &str, words: &[&str]) -> Output {
+fn create_md(world: &mut World, host: &str, device: &str, words: &[&str]) -> Output {
     let force = words.contains(&"--force");
-    let resource = words.last().and_then(|volume| volume.split('/').next()).unwrap_or_default();
-    let Some(text) = file_of(world, host, resource) else {
-        return Output::of(1, "", "no resources defined!\n");
+    let Some(disk) = world.machine(host).disk(device) else {
+        return Output::of(20, "", format!("open({device}) failed: No such file or directory\n"));
     };
-    let Some((_, path)) = configured(&text, host, resource) else { return Output::of(10, "", "bad file\n") };
-    let uuid = world.fresh_number();
-    let Some(disk) = world.machine(host).disk(&path) else { return Output::of(20, "", "could not open\n") };
     let (data, metadata) = (disk.data.clone(), disk.metadata);
     if !force && (metadata.is_some() || !matches!(data, Data::Zeroes)) {
         return Output::of(
@@ -359,11 +357,22 @@ fn create_md(world: &mut World, host: &str, words: &[&str]) -> Output {
             "Found some data\nstdin not a TTY, not waiting for confirmation\n",
         );
     }
-    disk.metadata = Some(Metadata { uuid, generation: 4 });
+    disk.metadata = Some(Metadata { uuid: 0, generation: 4 });
     if metadata.is_some_and(|md| md.generation != 4) || !matches!(data, Data::Zeroes | Data::Leftover) {
         world.lose(format!("{host}: create-md over {data:?}, {metadata:?}"));
     }
     done()
+}
+
+fn write_dev_uuid(world: &mut World, host: &str, device: &str, uuid: &str) -> Output {
+    let metadata = world.machine(host).disk(device).and_then(|disk| disk.metadata.as_mut());
+    match (metadata, u64::from_str_radix(uuid, 16)) {
+        (Some(metadata), Ok(uuid)) => {
+            metadata.uuid = uuid;
+            done()
+        }
+        _ => Output::of(255, "", "No valid meta data found\n"),
+    }
 }
 
 fn skip_sync(world: &mut World, host: &str, volume: &str) -> Output {

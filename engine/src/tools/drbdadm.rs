@@ -124,30 +124,6 @@ pub fn down(resource: &str) -> Cmd {
     Cmd::new(PROGRAM, ["down", resource]).within(LONG)
 }
 
-/// What `create-md` may overwrite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overwrite {
-    /// Nothing: metadata or data that drbdmeta notices (it looks at the first part of the device and at the place
-    /// of the metadata only) is exit 1, or 40 when it would be cut.
-    Nothing,
-    /// Anything but data that would be cut. Only for a device that was proven blank in the same run: it also
-    /// overwrites good metadata, and that of a mounted device with exit 0.
-    ProvenBlank,
-}
-
-/// Writes fresh metadata for one volume of a resource. The node is "just created" after it.
-///
-/// `max_peers`: peer slots to reserve, 1 to 31 (DRBD 9; without it exactly the configured peers).
-pub fn create_md(resource: &str, volume: u16, max_peers: Option<u8>, overwrite: Overwrite) -> Cmd {
-    let mut args = vec!["create-md".to_owned()];
-    args.extend(max_peers.map(|peers| format!("--max-peers={peers}")));
-    if overwrite == Overwrite::ProvenBlank {
-        args.push("--force".to_owned());
-    }
-    args.push(volume_of(resource, volume));
-    Cmd::new(PROGRAM, args).within(LONG)
-}
-
 /// Asks for the generation identifiers of a configured volume, attached or not: one line on DRBD 8.4, one for
 /// each peer on DRBD 9.
 pub fn get_gi(resource: &str, volume: u16) -> Cmd {
@@ -288,11 +264,6 @@ mod tests {
 
     #[test]
     fn force_stands_only_where_it_is_asked_for() {
-        assert_eq!(create_md("r0", 0, None, Overwrite::Nothing).to_string(), "drbdadm create-md r0/0");
-        assert_eq!(
-            create_md("r0", 1, Some(7), Overwrite::ProvenBlank).to_string(),
-            "drbdadm create-md --max-peers=7 --force r0/1"
-        );
         assert_eq!(primary("r0", false).to_string(), "drbdadm primary r0");
     }
 

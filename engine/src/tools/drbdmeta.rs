@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `drbdmeta`: asks a device that is not attached for its generation identifiers (GI), without any
-//! configuration, and erases metadata that no configuration names any more. Not here: `dump-md`, which fails on good
-//! metadata that was once attached ("unclean"), and creating metadata, which goes through `drbdadm` so that file and
-//! device cannot disagree.
+//! `drbdmeta`: asks a device that is not attached for its generation identifiers (GI), without any configuration, and
+//! creates metadata. Not here: `dump-md`, which fails on good metadata that was once attached ("unclean").
+//!
+//! Metadata are created in the two steps in which `drbdadm create-md` does it (`adm_create_md` of drbd-utils), with the
+//! very device that was looked at named in place of whatever the configuration says by then; and without its usage count,
+//! which asks on a terminal or calls a host on the Internet. Should file and device ever disagree, `adjust` finds no
+//! metadata where the file points, and nothing is lost.
 
 use std::fmt;
 
@@ -46,6 +49,56 @@ pub fn parse_get_gi(output: &Output) -> Result<Option<GenerationId>, ToolError> 
         (Some(1 | 255), "") if only_nothing_found(&output.stderr) => Ok(None),
         _ => Err(ToolError::ended(PROGRAM, output, "exit 0 with a line, or 1 or 255 without metadata")),
     }
+}
+
+/// A device with, or for, internal metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The minor that the device is, or will be, attached as: drbdmeta asks the kernel whether it is.
+    pub minor: u32,
+    /// Whose metadata.
+    pub family: Family,
+    /// Path of the device.
+    pub device: &'a str,
+}
+
+impl Place<'_> {
+    fn command(self, words: &[&str]) -> Cmd {
+        let minor = self.minor.to_string();
+        let place = [minor.as_str(), self.family.metadata_format(), self.device, "internal"];
+        Cmd::new(PROGRAM, place.iter().chain(words).copied())
+    }
+}
+
+/// What `create-md` may overwrite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Nothing: metadata or data that drbdmeta notices (it looks at the first part of the device and at the place
+    /// of the metadata only) is exit 1, or 40 when it would be cut.
+    Nothing,
+    /// Anything but data that would be cut. Only for a device that was proven blank in the same run: it also
+    /// overwrites good metadata, and that of a mounted device with exit 0.
+    ProvenBlank,
+}
+
+/// Writes fresh metadata. The node is "just created" after it, and the metadata have no device UUID
+/// ([`write_dev_uuid`]).
+///
+/// `peer_slots`: peers to reserve room for, 1 to 31; DRBD 9 needs it, DRBD 8.4 has none.
+pub fn create_md(place: Place<'_>, peer_slots: Option<u8>, overwrite: Overwrite) -> Cmd {
+    let slots = peer_slots.map(|slots| slots.to_string());
+    let mut words = vec!["create-md"];
+    words.extend(slots.as_deref());
+    if overwrite == Overwrite::ProvenBlank {
+        words.push("--force");
+    }
+    place.command(&words)
+}
+
+/// Gives metadata their device UUID: 16 hexadecimal digits, not all zero. By it DRBD knows metadata again whose device
+/// grew while it was down, and we know what we made. Refused where there are no metadata.
+pub fn write_dev_uuid(place: Place<'_>, uuid: &str) -> Cmd {
+    place.command(&["write-dev-uuid", uuid])
 }
 
 /// Where DRBD last saw the metadata of a minor, as noted in `/var/lib/drbd/drbd-minor-N.lkbd`: when the device
@@ -239,6 +292,24 @@ mod tests {
 
     use super::*;
     use crate::tools::samples;
+
+    #[test]
+    fn the_device_is_named_and_force_stands_only_where_it_is_asked_for() {
+        let old = Place { minor: 1000, family: Family::V84, device: "/dev/vg0/r0_00000" };
+        let new = Place { family: Family::V9, ..old };
+        assert_eq!(
+            create_md(old, None, Overwrite::Nothing).to_string(),
+            "drbdmeta 1000 v08 /dev/vg0/r0_00000 internal create-md"
+        );
+        assert_eq!(
+            create_md(new, Some(7), Overwrite::ProvenBlank).to_string(),
+            "drbdmeta 1000 v09 /dev/vg0/r0_00000 internal create-md 7 --force"
+        );
+        assert_eq!(
+            write_dev_uuid(new, "00000000000000A1").to_string(),
+            "drbdmeta 1000 v09 /dev/vg0/r0_00000 internal write-dev-uuid 00000000000000A1"
+        );
+    }
 
     #[test]
     fn every_sample_is_read_as_what_it_is() {
