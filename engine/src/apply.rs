@@ -151,10 +151,9 @@ fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
             let uuid = metadata_of(host, device)?;
             note_metadata(host, resource, *volume, device, uuid)
         }
-        Op::NameMetadata { volume, minor, family, device } => {
+        Op::NameMetadata { volume, minor, device } => {
             let uuid = fresh_uuid(host)?;
-            let place = drbdmeta::Place { minor: *minor, family: *family, device };
-            run_command(host, &drbdmeta::write_dev_uuid(place, &uuid))?;
+            run_command(host, &drbdmeta::write_dev_uuid(*minor, device, &uuid))?;
             note_metadata(host, resource, *volume, device, uuid)
         }
         Op::NoteDiscard(token) => {

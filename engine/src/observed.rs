@@ -131,6 +131,13 @@ pub struct Metadata {
     pub just_created: bool,
 }
 
+impl Metadata {
+    /// They have a device UUID: it is written after everything else.
+    pub fn is_named(&self) -> bool {
+        self.device_uuid.chars().any(|digit| digit != '0')
+    }
+}
+
 /// The answer of `drbdadm -d adjust` with the declared configuration staged beside the existing files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DryRun {

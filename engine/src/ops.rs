@@ -4,10 +4,10 @@
 
 use crate::host::Cmd;
 use crate::record::LV_TAG;
-use crate::step::{CreateLv, CreateMetadata, PoolDisk, Step};
+use crate::step::{CreateLv, CreateMetadata, Minor, PoolDisk, Step};
 use crate::tools::drbdmeta::{self, Overwrite};
 use crate::tools::{drbdadm, drbdsetup, lvm, modinfo, wipefs};
-use drbd_schemas::{Family, VolumeNumber};
+use drbd_schemas::VolumeNumber;
 use std::time::Duration;
 
 /// One thing to do, in the order given.
@@ -58,9 +58,7 @@ pub enum Op {
         /// The volume.
         volume: VolumeNumber,
         /// The minor that it will have.
-        minor: u32,
-        /// Whose metadata.
-        family: Family,
+        minor: Minor,
         /// Its device.
         device: String,
     },
@@ -115,8 +113,12 @@ pub fn of(step: &Step) -> Vec<Op> {
             note.into_iter().chain([run(wipefs::wipe_all(device))]).collect()
         }
         Step::CreateMetadata(md) => create_metadata(md),
-        Step::AdoptMetadata { volume, device, .. } => {
-            vec![Op::NoteMetadata { volume: *volume, device: device.clone() }]
+        Step::AdoptMetadata { volume, device, unnamed, .. } => {
+            let (volume, device) = (*volume, device.clone());
+            vec![match *unnamed {
+                Some(minor) => Op::NameMetadata { volume, minor, device },
+                None => Op::NoteMetadata { volume, device },
+            }]
         }
         Step::Adjust { resource, .. } => vec![run(drbdadm::adjust(resource))],
         Step::ExtendLv { volume_group, name, to_kib, filter, .. } => {
@@ -222,14 +224,8 @@ fn create_metadata(md: &CreateMetadata) -> Vec<Op> {
         ops.push(Op::NoteCreating { volume: md.volume, device, created_lv: false, created_blank: false });
     }
     let overwrite = if md.force { Overwrite::ProvenBlank } else { Overwrite::Nothing };
-    let place = drbdmeta::Place { minor: md.minor, family: md.family, device: &md.device };
-    ops.push(run(drbdmeta::create_md(place, md.peer_slots, overwrite)));
-    ops.push(Op::NameMetadata {
-        volume: md.volume,
-        minor: md.minor,
-        family: md.family,
-        device: md.device.clone(),
-    });
+    ops.push(run(drbdmeta::create_md(md.minor, &md.device, md.peer_slots, overwrite)));
+    ops.push(Op::NameMetadata { volume: md.volume, minor: md.minor, device: md.device.clone() });
     ops
 }
 

@@ -52,6 +52,8 @@ pub enum Step {
         identity: String,
         /// Why they are ours now.
         because: &'static str,
+        /// They have no device UUID yet, because the run that made them was cut: they get one.
+        unnamed: Option<Minor>,
     },
     /// Make the kernel run what the file says.
     Adjust {
@@ -284,15 +286,22 @@ pub struct CreateLv {
     pub filter: Filter,
 }
 
+/// A minor of the DRBD of a family, for which metadata are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Minor {
+    /// Its number.
+    pub number: u32,
+    /// DRBD's family, and so the metadata's format.
+    pub family: Family,
+}
+
 /// See [`Step::CreateMetadata`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateMetadata {
     /// The volume.
     pub volume: VolumeNumber,
     /// The minor that it will have.
-    pub minor: u32,
-    /// Whose metadata.
-    pub family: Family,
+    pub minor: Minor,
     /// The device.
     pub device: String,
     /// Its identity; unknown for a logical volume that is created in the same plan.

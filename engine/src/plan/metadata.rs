@@ -7,7 +7,7 @@ use crate::content::{self, Judged};
 use crate::observed::{Content, Device};
 use crate::record::{LV_TAG, VolumeRecord};
 use crate::refusal::Refusal;
-use crate::step::{CreateMetadata, Planned, Step};
+use crate::step::{CreateMetadata, Minor, Planned, Step};
 use drbd_schemas::reply::Code;
 use drbd_schemas::{Family, Storage, Verdict, VolumeNumber};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ pub(crate) fn plan(
     plan: &mut Plan,
 ) -> Result<(), Refusal> {
     for (&volume, declared) in &context.resource.volumes {
-        let minor = declared.minor.get();
+        let minor = Minor { number: declared.minor.get(), family: context.family };
         let Some(path) = context.resource.backing_path(&context.name, volume) else { continue };
         if created.contains(&volume) {
             // The logical volume is created in this plan: what LVM leaves on it belongs to nobody.
@@ -46,14 +46,14 @@ pub(crate) fn judge(context: &Context<'_>, volume: VolumeNumber, device: &Device
 fn existing(
     context: &Context<'_>,
     volume: VolumeNumber,
-    minor: u32,
+    minor: Minor,
     device: &Device,
     judged: Judged,
     plan: &mut Plan,
 ) -> Result<(), Refusal> {
     let path = device.path.clone();
     match judged.verdict {
-        Verdict::Ours => adopt_if_unknown(context, volume, device, plan),
+        Verdict::Ours => adopt_if_unknown(context, volume, minor, device, plan),
         Verdict::Blank => {
             let why = if judged.fresh {
                 "an earlier run created or wiped it and was cut"
@@ -85,7 +85,7 @@ fn existing(
 fn foreign(
     context: &Context<'_>,
     volume: VolumeNumber,
-    minor: u32,
+    minor: Minor,
     device: &Device,
     found: &str,
     consent: Option<String>,
@@ -111,7 +111,13 @@ fn foreign(
     }
     if token.starts_with("adopt:") {
         let identity = device.identity().unwrap_or_default();
-        let step = Step::AdoptMetadata { volume, device: path, identity, because: "the consent names them" };
+        let step = Step::AdoptMetadata {
+            volume,
+            device: path,
+            identity,
+            because: "the consent names them",
+            unnamed: None,
+        };
         plan.push(Planned::new(step, "the consent names these metadata"));
         return Ok(());
     }
@@ -134,7 +140,13 @@ fn foreign(
 }
 
 /// Metadata that the kernel has attached to this resource are ours whatever the record says; the record catches up.
-fn adopt_if_unknown(context: &Context<'_>, volume: VolumeNumber, device: &Device, plan: &mut Plan) {
+fn adopt_if_unknown(
+    context: &Context<'_>,
+    volume: VolumeNumber,
+    minor: Minor,
+    device: &Device,
+    plan: &mut Plan,
+) {
     let known = context.record(volume).is_some_and(|record| {
         record.metadata.is_some() && record.identity == device.identity() && record.path == device.path
     });
@@ -146,14 +158,15 @@ fn adopt_if_unknown(context: &Context<'_>, volume: VolumeNumber, device: &Device
         _ => "an earlier run wrote them and was cut",
     };
     let identity = device.identity().unwrap_or_default();
-    let step = Step::AdoptMetadata { volume, device: device.path.clone(), identity, because };
+    let unnamed = matches!(&device.content, Content::Metadata(found) if !found.is_named()).then_some(minor);
+    let step = Step::AdoptMetadata { volume, device: device.path.clone(), identity, because, unnamed };
     plan.push(Planned::new(step, because));
 }
 
 fn create(
     context: &Context<'_>,
     volume: VolumeNumber,
-    minor: u32,
+    minor: Minor,
     device: String,
     identity: Option<String>,
     force: bool,
@@ -164,7 +177,6 @@ fn create(
     let step = CreateMetadata {
         volume,
         minor,
-        family: context.family,
         device,
         identity,
         peer_slots: (context.family == Family::V9).then(|| context.resource.max_peers()),

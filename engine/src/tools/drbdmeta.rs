@@ -10,6 +10,7 @@
 use std::fmt;
 
 use crate::host::{Cmd, Output};
+use crate::step::Minor;
 use crate::tools::{Family, ToolError};
 
 /// The program's name.
@@ -51,25 +52,6 @@ pub fn parse_get_gi(output: &Output) -> Result<Option<GenerationId>, ToolError> 
     }
 }
 
-/// A device with, or for, internal metadata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
-    /// The minor that the device is, or will be, attached as: drbdmeta asks the kernel whether it is.
-    pub minor: u32,
-    /// Whose metadata.
-    pub family: Family,
-    /// Path of the device.
-    pub device: &'a str,
-}
-
-impl Place<'_> {
-    fn command(self, words: &[&str]) -> Cmd {
-        let minor = self.minor.to_string();
-        let place = [minor.as_str(), self.family.metadata_format(), self.device, "internal"];
-        Cmd::new(PROGRAM, place.iter().chain(words).copied())
-    }
-}
-
 /// What `create-md` may overwrite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overwrite {
@@ -85,20 +67,27 @@ pub enum Overwrite {
 /// ([`write_dev_uuid`]).
 ///
 /// `peer_slots`: peers to reserve room for, 1 to 31; DRBD 9 needs it, DRBD 8.4 has none.
-pub fn create_md(place: Place<'_>, peer_slots: Option<u8>, overwrite: Overwrite) -> Cmd {
+pub fn create_md(minor: Minor, device: &str, peer_slots: Option<u8>, overwrite: Overwrite) -> Cmd {
     let slots = peer_slots.map(|slots| slots.to_string());
     let mut words = vec!["create-md"];
     words.extend(slots.as_deref());
     if overwrite == Overwrite::ProvenBlank {
         words.push("--force");
     }
-    place.command(&words)
+    modify(minor, device, &words)
 }
 
 /// Gives metadata their device UUID: 16 hexadecimal digits, not all zero. By it DRBD knows metadata again whose device
 /// grew while it was down, and we know what we made. Refused where there are no metadata.
-pub fn write_dev_uuid(place: Place<'_>, uuid: &str) -> Cmd {
-    place.command(&["write-dev-uuid", uuid])
+pub fn write_dev_uuid(minor: Minor, device: &str, uuid: &str) -> Cmd {
+    modify(minor, device, &["write-dev-uuid", uuid])
+}
+
+/// The minor is named: drbdmeta asks the kernel whether it is attached, and refuses then.
+fn modify(minor: Minor, device: &str, words: &[&str]) -> Cmd {
+    let number = minor.number.to_string();
+    let place = [number.as_str(), minor.family.metadata_format(), device, "internal"];
+    Cmd::new(PROGRAM, place.iter().chain(words).copied())
 }
 
 /// Where DRBD last saw the metadata of a minor, as noted in `/var/lib/drbd/drbd-minor-N.lkbd`: when the device
@@ -295,18 +284,19 @@ mod tests {
 
     #[test]
     fn the_device_is_named_and_force_stands_only_where_it_is_asked_for() {
-        let old = Place { minor: 1000, family: Family::V84, device: "/dev/vg0/r0_00000" };
-        let new = Place { family: Family::V9, ..old };
+        let old = Minor { number: 1000, family: Family::V84 };
+        let new = Minor { family: Family::V9, ..old };
+        let device = "/dev/vg0/r0_00000";
         assert_eq!(
-            create_md(old, None, Overwrite::Nothing).to_string(),
+            create_md(old, device, None, Overwrite::Nothing).to_string(),
             "drbdmeta 1000 v08 /dev/vg0/r0_00000 internal create-md"
         );
         assert_eq!(
-            create_md(new, Some(7), Overwrite::ProvenBlank).to_string(),
+            create_md(new, device, Some(7), Overwrite::ProvenBlank).to_string(),
             "drbdmeta 1000 v09 /dev/vg0/r0_00000 internal create-md 7 --force"
         );
         assert_eq!(
-            write_dev_uuid(new, "00000000000000A1").to_string(),
+            write_dev_uuid(new, device, "00000000000000A1").to_string(),
             "drbdmeta 1000 v09 /dev/vg0/r0_00000 internal write-dev-uuid 00000000000000A1"
         );
     }

@@ -119,6 +119,14 @@ fn up_to_date(world: &Rc<RefCell<World>>) -> bool {
     !wait::wait(&SimHost::new(world, "h1", Cut::Never), &args, Mode::default()).failed
 }
 
+/// Of all disks of all hosts.
+fn all_metadata(world: &Rc<RefCell<World>>) -> Vec<Metadata> {
+    let world = world.borrow();
+    let machines = world.machines.values();
+    let disks = machines.flat_map(|m| m.disks.values().chain(m.lvs.values().map(|lv| &lv.disk)));
+    disks.filter_map(|disk| disk.metadata).collect()
+}
+
 fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![Just(Kind::Thin), Just(Kind::Thick), Just(Kind::Device)]
 }
@@ -207,6 +215,7 @@ proptest! {
             prop_assert!(!reply.failed, "{}", reply.msg);
         }
         prop_assert!(up_to_date(&world));
+        prop_assert!(all_metadata(&world).iter().all(|md| md.uuid != 0), "metadata without a name");
         prop_assert!(world.borrow().machines.values().all(|m| m.running.values().all(|r| !r.primary)), "nobody stays Primary");
         for name in ["h1", "h2"] {
             let reply = converge(&world, name, &request);
