@@ -7,7 +7,7 @@ use crate::ops::{self, Op};
 use crate::plan::Plan;
 use crate::record::{self, Phase, Record, VolumeRecord};
 use crate::tools::drbdadm::DrbdFailure;
-use crate::tools::{blkid, drbdadm, drbdmeta, mask_secrets};
+use crate::tools::{blkid, drbdadm, drbdmeta, mask_secrets, wipefs};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::reply::{Action, ActionState};
 use std::time::Duration;
@@ -92,7 +92,8 @@ fn tail(stderr: &str, stdout: &str) -> String {
 }
 
 /// How often a command is tried again that found its device held open for a moment (by `drbd_info`, udev or LVM, which
-/// look at new devices), or DRBD between two states. It had not changed anything yet.
+/// look at new devices, or by the kernel, which lets go of a disk only after `down` has returned), or DRBD between two
+/// states. It had not changed anything yet.
 const BUSY_TRIES: u32 = 10;
 /// "In transient state, retry after next state change" (seen on 8.4, `down` during a handshake).
 const TRANSIENT: i32 = -18;
@@ -102,18 +103,25 @@ fn is_drbds(cmd: &Cmd) -> bool {
     [drbdadm::PROGRAM, drbdmeta::PROGRAM].contains(&cmd.program)
 }
 
+/// The failure may be gone in a moment, and nothing was changed.
+fn is_passing(cmd: &Cmd, output: &Output) -> bool {
+    match cmd.program {
+        wipefs::PROGRAM => wipefs::found_it_busy(output),
+        _ if is_drbds(cmd) => matches!(
+            drbdadm::classify(output),
+            Some(DrbdFailure::DeviceBusy(_) | DrbdFailure::StateChangeRefused { number: TRANSIENT, .. })
+        ),
+        _ => false,
+    }
+}
+
 fn run_command(host: &impl Host, cmd: &Cmd) -> Result<(), StepError> {
     for attempt in 1.. {
         let output = host.run(cmd)?;
         if output.ok() {
             break;
         }
-        let passing = is_drbds(cmd)
-            && matches!(
-                drbdadm::classify(&output),
-                Some(DrbdFailure::DeviceBusy(_) | DrbdFailure::StateChangeRefused { number: TRANSIENT, .. })
-            );
-        if !passing || attempt == BUSY_TRIES {
+        if !is_passing(cmd, &output) || attempt == BUSY_TRIES {
             return Err(StepError::Command { cmd: Box::new(cmd.clone()), output: Box::new(output) });
         }
         host.checkpoint()?;

@@ -75,6 +75,8 @@ pub struct Machine {
     pub processes: BTreeMap<String, Vec<Process>>,
     /// It cannot reach the other host.
     pub cut_off: bool,
+    /// So many more times a disk is found busy by who wants to erase something on it.
+    pub busy: u32,
 }
 
 /// A logical volume.

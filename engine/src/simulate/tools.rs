@@ -51,6 +51,11 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
             | "resize2fs" | "xfs_growfs" | "blockdev",
             _,
         ) => filesystem::run(world, host, cmd),
+        ("wipefs", [.., device]) if world.machine(host).busy > 0 => {
+            world.machine(host).busy -= 1;
+            let reason = "probing initialization failed: Device or resource busy";
+            Output::of(1, "", format!("wipefs: error: {device}: {reason}\n"))
+        }
         ("wipefs", ["--all", "--types", "drbd", device]) => {
             if let Some(disk) = world.machine(host).disk(device) {
                 disk.metadata = None;

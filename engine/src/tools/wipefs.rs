@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `wipefs`: every signature on a device, those behind DRBD's metadata as well, and erasing them. Not here: whether a device is blank: an empty list is also the answer for a device
-//! that returns I/O errors (measured).
+//! `wipefs`: every signature on a device, those behind DRBD's metadata as well, and erasing them. Not here: whether a
+//! device is blank: an empty list is also the answer for a device that returns I/O errors (measured).
 
 use serde::Deserialize;
 
@@ -29,6 +29,11 @@ pub fn wipe_all(device: &str) -> Cmd {
 /// exits 0 (measured).
 pub fn wipe_drbd(device: &str) -> Cmd {
     Cmd::new(PROGRAM, ["--all", "--types", "drbd", device])
+}
+
+/// Erasing was refused because something has the device open for itself. Nothing was changed.
+pub fn found_it_busy(output: &Output) -> bool {
+    !output.ok() && output.stderr.trim_end().ends_with("Device or resource busy")
 }
 
 /// One signature.
@@ -123,6 +128,8 @@ mod tests {
         let sample = samples::one("wipefs", "2.38.1", "erase-drbd-in-use");
         assert_eq!(wipe_drbd("/dev/vg0/n1").to_string(), sample.command);
         assert_eq!(sample.output.code(), Some(1));
+        assert!(found_it_busy(&sample.output));
+        assert!(!found_it_busy(&samples::one("wipefs", "2.38.1", "missing-device").output));
         assert!(samples::one("wipefs", "2.38.1", "erase-drbd-again").output.ok());
         assert_eq!(
             wipe_all("/dev/vg0/n1").to_string(),

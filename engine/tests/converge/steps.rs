@@ -160,3 +160,21 @@ fn lvm_is_not_asked_of_what_this_host_made_and_the_kernel_shows_as_declared() {
         assert!(!asked(&request));
     }
 }
+
+#[test]
+fn a_disk_that_the_kernel_holds_for_a_moment_is_waited_for_and_one_that_is_in_use_is_not_erased() {
+    for (busy, erased) in [(3, true), (100, false)] {
+        let kinds = [Kind::Device, Kind::Device];
+        let world = world(kinds, &[Start::Nothing, Start::Nothing], true);
+        assert!(!converge(&world, "h1", &declaration(kinds, "64MiB")).failed);
+        world.borrow_mut().machine("h1").busy = busy;
+        let absent = json!({ "name": "r0", "state": "absent", "consent": ["destroy:r0"] });
+        let reply = converge(&world, "h1", &absent);
+        assert_eq!(!reply.failed, erased, "{}", reply.msg);
+        let metadata = || world.borrow_mut().machine("h1").disk("/dev/sdb").unwrap().metadata;
+        assert_eq!(metadata().is_none(), erased);
+        world.borrow_mut().machine("h1").busy = 0;
+        assert!(!converge(&world, "h1", &absent).failed);
+        assert!(metadata().is_none());
+    }
+}
