@@ -4,7 +4,7 @@
 use drbd_engine::host::{BlockDevice, HostError, Read};
 use rustix::fs::{FileType, major, minor, stat};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -31,10 +31,16 @@ pub(crate) fn describe(path: &str) -> Result<Option<BlockDevice>, HostError> {
         return Err(HostError::Os { what: format!("use {path}"), reason });
     }
     let number = format!("{}:{}", major(found.st_rdev), minor(found.st_rdev));
-    let Ok(dir) = fs::canonicalize(format!("/sys/dev/block/{number}")) else { return Ok(None) };
-    let read = |name: &str| attribute(&dir.join(name));
+    let dir = PathBuf::from(format!("/sys/dev/block/{number}"));
+    let Ok(target) = fs::read_link(&dir) else { return Ok(None) };
+    let kernel_name = target.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    // What the directory does not list is not asked for.
+    let listed = names(&dir);
+    let read = |path: &str| {
+        let first = path.split('/').next()?;
+        listed.binary_search_by(|name| name.as_str().cmp(first)).ok().and_then(|_| attribute(&dir.join(path)))
+    };
     let sectors: u64 = read("size").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let kernel_name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     Ok(Some(BlockDevice {
         // sysfs counts in sectors of 512 bytes whatever the device's own size of sectors.
         size_bytes: sectors * 512,
@@ -45,7 +51,7 @@ pub(crate) fn describe(path: &str) -> Result<Option<BlockDevice>, HostError> {
         wwn: read("wwid").or_else(|| read("device/wwid")),
         holders: names(&dir.join("holders")),
         slaves: names(&dir.join("slaves")),
-        partitions: partitions(&dir, &kernel_name),
+        partitions: partitions(&dir, &kernel_name, &listed),
         kernel_name,
         number,
     }))
@@ -53,11 +59,15 @@ pub(crate) fn describe(path: &str) -> Result<Option<BlockDevice>, HostError> {
 
 /// A sysfs attribute; empty ones and the kernel's "(null)" count as absent.
 fn attribute(path: &Path) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
+    // An attribute is at most a page, and the kernel gives all of it to one read (Documentation/filesystems/sysfs).
+    let mut page = [0; 4096];
+    let count = File::open(path).and_then(|mut file| file.read(&mut page)).ok()?;
+    let text = str::from_utf8(page.get(..count)?).ok()?;
     let text = text.trim().trim_end_matches('\0');
     (!text.is_empty() && text != "(null)").then(|| text.to_owned())
 }
 
+/// The names in a directory, sorted.
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -65,12 +75,10 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-fn partitions(dir: &Path, kernel_name: &str) -> Vec<String> {
-    let is_partition = |name: &String| {
-        let path: PathBuf = dir.join(name);
-        name.starts_with(kernel_name) && path.join("partition").exists()
-    };
-    names(dir).into_iter().filter(is_partition).collect()
+fn partitions(dir: &Path, kernel_name: &str, listed: &[String]) -> Vec<String> {
+    let is_partition =
+        |name: &&String| name.starts_with(kernel_name) && dir.join(name).join("partition").exists();
+    listed.iter().filter(is_partition).cloned().collect()
 }
 
 /// Offset of the first byte found that is not zero. `end` cuts the device short: what lies behind it does not count.

@@ -6,10 +6,10 @@
 use crate::{legacy, orphans};
 use drbd_engine::host::{Cmd, Exit, HostError, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -34,7 +34,7 @@ pub(crate) fn run(cmd: &Cmd) -> Result<Output, HostError> {
     let Some(path) = find(cmd.program) else {
         return Err(HostError::NoProgram { program: cmd.program, looked_in: DIRECTORIES.join(", ") });
     };
-    let os = |error: std::io::Error| HostError::Os { what: format!("run {cmd}"), reason: error.to_string() };
+    let os = |error: io::Error| HostError::Os { what: format!("run {cmd}"), reason: error.to_string() };
     // No directory is set here (the program itself works in `/`): with one, the standard library would fork instead of
     // calling posix_spawn, and copy this process for every command.
     let mut command = match legacy::of(cmd, &path, &DIRECTORIES) {
@@ -59,16 +59,14 @@ pub(crate) fn run(cmd: &Cmd) -> Result<Output, HostError> {
         .stderr(Stdio::piped())
         .process_group(0);
     let mut child = command.spawn().map_err(os)?;
-    let mut pipes = Pipes { stdout: Pipe::of(child.stdout.take()), stderr: Pipe::of(child.stderr.take()) };
+    let stdout = Pipe::of(child.stdout.take()).map_err(os)?;
+    let mut pipes = [stdout, Pipe::of(child.stderr.take()).map_err(os)?];
     let ended = wait(&mut child, &mut pipes, cmd.deadline).map_err(os)?;
-    Ok(Output {
-        exit: ended.map_or(Exit::TimedOut, exit),
-        stdout: pipes.stdout.text(),
-        stderr: pipes.stderr.text(),
-    })
+    let [stdout, stderr] = pipes.map(Pipe::text);
+    Ok(Output { exit: ended.map_or(Exit::TimedOut, exit), stdout, stderr })
 }
 
-/// One of the child's outputs.
+/// One of the child's outputs. Reading it never waits, so that a child that fills the other one does not hang.
 struct Pipe {
     /// `None` once it has ended.
     file: Option<File>,
@@ -76,19 +74,33 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn of(pipe: Option<impl Into<OwnedFd>>) -> Self {
-        Self { file: pipe.map(|pipe| File::from(pipe.into())), kept: Vec::new() }
+    fn of(pipe: Option<impl Into<OwnedFd>>) -> io::Result<Self> {
+        let file = pipe.map(|pipe| File::from(pipe.into()));
+        if let Some(file) = &file {
+            ioctl_fionbio(file, true)?;
+        }
+        Ok(Self { file, kept: Vec::new() })
     }
 
-    /// Reads what is there. Only to be called when something, or the end, is there.
-    fn read(&mut self) {
+    /// Reads what is there, at most what a pipe can hold: a grandchild that goes on for ever does not keep us.
+    /// Returns how much it was.
+    fn drain(&mut self) -> usize {
         let mut buffer = [0; 8192];
-        let count = self.file.as_mut().map_or(0, |file| file.read(&mut buffer).unwrap_or(0));
-        if count == 0 {
-            self.file = None;
+        let mut drained = 0;
+        while let Some(file) = self.file.as_mut().filter(|_| drained < LARGEST_PIPE) {
+            match file.read(&mut buffer) {
+                Ok(0) => self.file = None,
+                Ok(count) => {
+                    drained += count;
+                    let room = OUTPUT_LIMIT.saturating_sub(self.kept.len());
+                    self.kept.extend(buffer.iter().take(count.min(room)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => self.file = None,
+            }
         }
-        let room = OUTPUT_LIMIT.saturating_sub(self.kept.len());
-        self.kept.extend(buffer.iter().take(count.min(room)));
+        drained
     }
 
     fn text(self) -> String {
@@ -96,54 +108,9 @@ impl Pipe {
     }
 }
 
-/// Both outputs. They are read together: a child that fills one while the other is read would hang for ever.
-struct Pipes {
-    stdout: Pipe,
-    stderr: Pipe,
-}
-
-impl Pipes {
-    /// Waits for output, or the end of one, and reads what there is. Says whether there was any.
-    fn wait(&mut self, patience: Duration) -> std::io::Result<bool> {
-        let pipes = [&self.stdout, &self.stderr];
-        let files = pipes.iter().filter_map(|pipe| pipe.file.as_ref());
-        let mut fds: Vec<PollFd<'_>> = files.map(|file| PollFd::new(file, PollFlags::IN)).collect();
-        poll_for(&mut fds, patience)?;
-        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
-        let mut is_ready = |pipe: &Pipe| pipe.file.is_some() && ready.next().unwrap_or(false);
-        let (stdout, stderr) = (is_ready(&self.stdout), is_ready(&self.stderr));
-        drop(fds);
-        if stdout {
-            self.stdout.read();
-        }
-        if stderr {
-            self.stderr.read();
-        }
-        Ok(stdout || stderr)
-    }
-
-    /// Reads what is there now. A grandchild that goes on for ever does not keep us.
-    /// Says whether there was any.
-    fn drain(&mut self) -> std::io::Result<bool> {
-        let started = Instant::now();
-        let mut any = false;
-        while self.wait(Duration::ZERO)? {
-            any = true;
-            if started.elapsed() >= DRAINING {
-                break;
-            }
-        }
-        Ok(any)
-    }
-}
-
-fn poll_for(fds: &mut [PollFd<'_>], patience: Duration) -> std::io::Result<()> {
-    let patience = Timespec::try_from(patience).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-    match poll(fds, Some(&patience)) {
-        // A signal for us: the caller looks at the clock and comes back.
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// Reads what is there of both. Returns the larger of the two amounts.
+fn drain([stdout, stderr]: &mut [Pipe; 2]) -> usize {
+    stdout.drain().max(stderr.drain())
 }
 
 fn exit(status: ExitStatus) -> Exit {
@@ -155,26 +122,36 @@ fn exit(status: ExitStatus) -> Exit {
 
 /// Between two looks at a child where the kernel cannot tell of its end (before Linux 5.3).
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
-/// Between two looks at its output where it can. A pipe holds 64 KiB until then; being woken for each line that lvm
-/// writes would cost more than the line. Twice as long after each look that found nothing, because a look costs too.
-const BETWEEN_READS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(80)];
-/// For how long output is read at most in one go.
-const DRAINING: Duration = Duration::from_secs(2);
+/// Between two looks at its output where it can: a pipe holds 64 KiB until then, and being woken for each line that lvm
+/// writes would cost more than the line.
+const BETWEEN_READS: Duration = Duration::from_millis(40);
+/// A pipe with so much in it may soon be full, and then the child waits: the next look is after [`BETWEEN_LOOKS`].
+const MUCH: usize = 32 << 10;
+/// What a pipe holds at most (`/proc/sys/fs/pipe-max-size`, pipe(7)), and so all that a child which has ended has left.
+const LARGEST_PIPE: usize = 1 << 20;
 
-fn wait(child: &mut Child, pipes: &mut Pipes, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, pipes: &mut [Pipe; 2], deadline: Duration) -> io::Result<Option<ExitStatus>> {
     let started = Instant::now();
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    let [shortest, longest] = BETWEEN_READS;
-    let mut between = shortest;
+    let mut left = deadline;
+    let mut patience = BETWEEN_READS;
     loop {
-        if let Some(status) = child.try_wait()? {
+        let may_have_ended = match &process {
+            Some(process) => has_ended(process, left.min(patience))?,
+            None => {
+                thread::sleep(left.min(BETWEEN_LOOKS));
+                true
+            }
+        };
+        if may_have_ended && let Some(status) = child.try_wait()? {
             // What it said is in the pipes by now. What a grandchild may still say (a helper that drbdadm left in the
             // background, say) is not waited for.
-            pipes.drain()?;
+            drain(pipes);
             return Ok(Some(status));
         }
-        let left = deadline.saturating_sub(started.elapsed());
+        patience = if drain(pipes) >= MUCH { BETWEEN_LOOKS } else { BETWEEN_READS };
+        left = deadline.saturating_sub(started.elapsed());
         if left.is_zero() {
             if let Some(group) = pid {
                 // It may be stuck in the kernel and never die; nothing is gained by waiting for it.
@@ -184,13 +161,16 @@ fn wait(child: &mut Child, pipes: &mut Pipes, deadline: Duration) -> std::io::Re
             let _ = child.try_wait()?;
             return Ok(None);
         }
-        match &process {
-            Some(process) => {
-                poll_for(&mut [PollFd::new(process, PollFlags::IN)], left.min(between))?;
-                between = if pipes.drain()? { shortest } else { longest.min(between * 2) };
-            }
-            None => drop(pipes.wait(left.min(BETWEEN_LOOKS))?),
-        }
+    }
+}
+
+/// Waits for the end of a process. A signal for us ends the wait early.
+fn has_ended(process: &OwnedFd, patience: Duration) -> io::Result<bool> {
+    let patience = Timespec::try_from(patience).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+    match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&patience)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -227,6 +207,9 @@ mod tests {
         let cmd = Cmd::new("bash", ["-c", "sleep 60 & echo said"]);
         let started = Instant::now();
         assert_eq!(run(&cmd).unwrap().stdout, "said\n");
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        let chatty = Cmd::new("bash", ["-c", "yes & sleep 0.2"]);
+        assert_eq!(run(&chatty).unwrap().exit, Exit::Code(0));
         assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
         let closed = Cmd::new("bash", ["-c", "exec >&- 2>&-; sleep 0.2; exit 4"]);
         assert_eq!(run(&closed).unwrap().exit, Exit::Code(4));

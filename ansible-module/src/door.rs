@@ -262,10 +262,9 @@ pub(crate) fn dispatch(host: &impl Host, args: &Args, mode: Mode) -> Reply {
 
 fn answer(answer: Answer) -> ExitCode {
     let failed = answer.reply.failed;
-    let text = text_of(answer);
-    let mut out = std::io::stdout().lock();
+    let text = text_of(answer) + "\n";
     // If the reader is gone there is nobody left to tell.
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    let _ = std::io::stdout().write_all(text.as_bytes());
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

@@ -8,8 +8,8 @@
 //!
 //! Only in place of the packaged programs: whoever puts a `drbdadm` of his own before them gets that one.
 
+use crate::local_host::read_whole;
 use drbd_engine::host::Cmd;
-use std::fs;
 use std::path::Path;
 
 /// What drbd-utils adds to `PATH`, and where its packages install these programs.
@@ -41,8 +41,8 @@ pub(crate) fn of(cmd: &Cmd, found: &str, search: &[&str]) -> Option<Legacy> {
     if !cmd.env.is_empty() || !is_packaged(cmd.program, found) {
         return None;
     }
-    let version = fs::read_to_string(VERSION).ok()?;
-    in_place(name, &version, search, &|path| Path::new(path).is_file())
+    let version = read_whole(VERSION).ok()?;
+    in_place(name, &String::from_utf8_lossy(&version), search, &|path| Path::new(path).is_file())
 }
 
 fn is_packaged(program: &str, found: &str) -> bool {

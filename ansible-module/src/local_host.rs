@@ -125,7 +125,7 @@ impl Host for LocalHost {
 }
 
 /// Files of `/proc` and `/sys` say that they have no size; with room from the start, one read gets most of them as a whole.
-fn read_whole(path: &str) -> io::Result<Vec<u8>> {
+pub(crate) fn read_whole(path: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(16 << 10);
     // `take` keeps the standard library from asking for the size.
     File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
@@ -137,9 +137,13 @@ fn read_whole(path: &str) -> io::Result<Vec<u8>> {
 fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("file");
     let dir = path.parent().unwrap_or_else(|| Path::new("/"));
-    fs::create_dir_all(dir)?;
     let temporary = dir.join(format!(".{name}.drbd-host-{}", std::process::id()));
-    let written = write_new(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
+    let written = create(&temporary, mode)
+        .and_then(|mut file| {
+            file.write_all(content)?;
+            if outlives_a_boot(path) { file.sync_all() } else { Ok(()) }
+        })
+        .and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         // Best effort: what is left is not read by anything.
         let _ = fs::remove_file(&temporary);
@@ -148,16 +152,30 @@ fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     sync_parent(path)
 }
 
-fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    // A leftover of a run that was killed with the same process id.
-    let _ = fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
+/// A new file. What it needs is made when it turns out to be missing: that is the first run only.
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    let open = || OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new("/")))?;
+            open()
+        }
+        // A leftover of a run that was killed with the same process id.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            open()
+        }
+        opened => opened,
+    }
+}
+
+/// `/run` is in memory (file-hierarchy(7)): there is nothing to synchronise.
+fn outlives_a_boot(path: &Path) -> bool {
+    !path.starts_with("/run")
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
+    match path.parent().filter(|_| outlives_a_boot(path)) {
         Some(dir) => File::open(dir)?.sync_all(),
         None => Ok(()),
     }

@@ -11,8 +11,8 @@ use crate::orphans;
 use crate::stop::Stop;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -47,22 +47,13 @@ pub(crate) fn take(name: &str, purpose: &str, patience: Duration, stop: &Stop) -
 
 fn take_in(dir: &str, name: &str, purpose: &str, patience: Duration, stop: &Stop) -> Result<Held, LockError> {
     let os = |source| LockError::Os { name: name.to_owned(), source };
-    fs::create_dir_all(dir).map_err(os)?;
-    let path = format!("{dir}/{name}");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(os)?;
+    let file = open(dir, name).map_err(os)?;
     let until = Instant::now() + patience;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => match orphan_of(&mut file) {
+            Ok(()) => match orphan_of(&file) {
                 None => {
-                    sign(&mut file, purpose).map_err(os)?;
+                    sign(&file, purpose).map_err(os)?;
                     return Ok(Held(file));
                 }
                 Some(orphan) if Instant::now() >= until => {
@@ -78,23 +69,36 @@ fn take_in(dir: &str, name: &str, purpose: &str, patience: Duration, stop: &Stop
             return Err(LockError::Interrupted { name: name.to_owned() });
         }
         if Instant::now() >= until {
-            return Err(LockError::Held { name: name.to_owned(), holder: holder(&mut file) });
+            return Err(LockError::Held { name: name.to_owned(), holder: holder(&file) });
         }
         thread::sleep(Duration::from_millis(50));
     }
 }
 
-fn sign(file: &mut File, purpose: &str) -> io::Result<()> {
+fn open(dir: &str, name: &str) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let path = format!("{dir}/{name}");
+    match options.open(&path) {
+        // The first run since the host was started.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(dir)?;
+            options.open(&path)
+        }
+        opened => opened,
+    }
+}
+
+fn sign(file: &File, purpose: &str) -> io::Result<()> {
     let since = humantime::format_rfc3339_seconds(SystemTime::now());
     let text = format!("process {}, {purpose}, since {since}\n{}", std::process::id(), orphans::mark());
     file.set_len(0)?;
-    file.seek(SeekFrom::Start(0))?;
     // In one piece: whoever looks meanwhile sees all of it or nothing.
-    file.write_all(text.as_bytes())
+    file.write_all_at(text.as_bytes(), 0)
 }
 
 /// A command that the last holder left behind when it was killed.
-fn orphan_of(file: &mut File) -> Option<String> {
+fn orphan_of(file: &File) -> Option<String> {
     let text = text_of(file);
     let mark = text.lines().nth(1)?;
     let orphan = orphans::of(mark)?;
@@ -104,13 +108,13 @@ fn orphan_of(file: &mut File) -> Option<String> {
     ))
 }
 
-fn text_of(file: &mut File) -> String {
-    let mut text = String::new();
-    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(500).read_to_string(&mut text));
-    read.map(|_| text).unwrap_or_default()
+fn text_of(file: &File) -> String {
+    let mut text = [0; 500];
+    let count = file.read_at(&mut text, 0).unwrap_or(0);
+    String::from_utf8_lossy(text.get(..count).unwrap_or_default()).into_owned()
 }
 
-fn holder(file: &mut File) -> String {
+fn holder(file: &File) -> String {
     match text_of(file).lines().next() {
         Some(line) if !line.is_empty() => line.to_owned(),
         _ => "it has not signed yet".to_owned(),
@@ -151,7 +155,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().to_str().unwrap();
         let stop = Stop::catch().unwrap();
-        let mut held = take_in(dir, "r0", "drbd_resource", Duration::ZERO, &stop).unwrap();
+        let held = take_in(dir, "r0", "drbd_resource", Duration::ZERO, &stop).unwrap();
         let (name, mark) = orphans::environment();
         let command = Child(std::process::Command::new("sleep").arg("60").env(name, mark).spawn().unwrap());
         // `spawn` returns a moment before the kernel shows the new program's environment.
@@ -159,7 +163,7 @@ mod tests {
             std::thread::yield_now();
         }
         // Killed: the kernel gives the lock back, and nobody empties the file.
-        sign(&mut held.0, "drbd_resource").unwrap();
+        sign(&held.0, "drbd_resource").unwrap();
         flock(&held.0, FlockOperation::Unlock).unwrap();
         let text = format!("process {} (sleep), a command of a run that was killed", command.0.id());
         let refused = take_in(dir, "r0", "drbd_resource", Duration::from_millis(100), &stop).unwrap_err();

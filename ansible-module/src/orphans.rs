@@ -5,6 +5,7 @@
 //! A daemon that such a command started for good (`dmeventd`, for LVM) has the mark too, but a session of its own: it is
 //! no unfinished work, and is left out by that.
 
+use crate::local_host::read_whole;
 use drbd_engine::host::Process;
 use std::fs;
 use std::sync::OnceLock;
@@ -54,7 +55,7 @@ struct Stat {
 
 impl Stat {
     fn of(pid: &str) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        Self::parse(&String::from_utf8_lossy(&read_whole(&format!("/proc/{pid}/stat")).ok()?))
     }
 
     /// The name stands in parentheses and may hold anything; what follows the last one is plain (`proc(5)`).

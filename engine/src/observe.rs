@@ -18,6 +18,7 @@ pub(crate) use claims::{
 pub(crate) use devices::{claimed as device_claimed, content as device_content, user as device_user};
 pub(crate) use uses::uses;
 
+use self::devices::Backing;
 use crate::host::{Cmd, Host, HostError};
 use crate::observed::{DryRun, Observed};
 use crate::plan::Plan;
@@ -78,37 +79,33 @@ fn resource_knowing(
         return Ok(observed);
     };
     let Some((node_name, node)) = node else { return Ok(observed) };
+    if declared.unsupported_by(family).is_empty() {
+        let text = res_file::render(declared, family, res_file::Secrets::Written);
+        ask_drbdadm(host, &mut observed, name, &text)?;
+    }
+    if !observed.runs_as_declared() {
+        observed.listening = listening(host)?;
+    }
+    let backings = devices::backings(host, declared, node_name)?;
     if matches!(node.storage, Storage::LvmThin { .. } | Storage::Lvm { .. }) {
         (observed.lvm, observed.lvm_filter) = match known {
             Some(known) => known,
-            None => match standing::report(host, &observed, declared, node, family)? {
+            None => match standing::report(host, &observed, declared, node, family, &backings)? {
                 Some(report) => (report, Filter::default()),
                 None => ask_lvm(host)?,
             },
         };
     }
-    if declared.unsupported_by(family).is_empty() {
-        let text = res_file::render(declared, family, res_file::Secrets::Written);
-        ask_drbdadm(host, &mut observed, name, &text)?;
-    }
-    let paths = || {
-        let each = declared.volumes.iter();
-        each.filter_map(|(number, volume)| {
-            Some((*number, volume, declared.backing_path(node_name, *number)?))
-        })
-    };
     if observed.status.is_some() && observed.running.is_none() {
         // A diskless node has no links; its dry run alone proves everything.
-        let mut proven = observed.runs_as_declared();
-        for (number, _, path) in paths() {
-            proven = proven && devices::is_linked(host, &observed, number, &path)?;
-        }
-        if !proven {
+        let linked = |backing: &Backing<'_>| devices::is_linked(&observed, backing);
+        if !(observed.runs_as_declared() && backings.iter().all(linked)) {
             observed.running = show(host)?.into_iter().find(|running| running.name == name);
         }
     }
-    for (number, volume, path) in paths() {
-        let device = devices::observe(host, &observed, number, path, Some(volume.minor.get()), family)?;
+    for Backing { number, volume, path, block } in backings {
+        let minor = Some(volume.minor.get());
+        let device = devices::observe(host, &observed, number, (path, block), minor, family)?;
         observed.devices.insert(number, device);
     }
     Ok(observed)
@@ -141,7 +138,7 @@ fn by_name_and(host: &impl Host, name: &str, when: Show) -> Result<Observed, Obs
         record: record(host, name)?,
         config: host.read(&res_file::path(name))?,
         claims: claims_of_others(host, name, &others, &shown)?,
-        listening: listening(host)?,
+        listening: Vec::new(),
         status: own.into_iter().next(),
         running: shown.into_iter().find(|running| running.name == name),
         devices: BTreeMap::new(),
@@ -167,7 +164,8 @@ pub fn existing(host: &impl Host, name: &str) -> Result<Observed, ObserveError> 
     }
     let family = observed.drbd.family().unwrap_or(Family::V9);
     for (number, volume) in observed.record.volumes.clone() {
-        let device = devices::observe(host, &observed, number, volume.path, None, family)?;
+        let block = host.block_device(&volume.path)?;
+        let device = devices::observe(host, &observed, number, (volume.path, block), None, family)?;
         observed.devices.insert(number, device);
     }
     if let Some(text) =

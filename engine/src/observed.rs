@@ -25,7 +25,8 @@ pub struct Observed {
     pub config: Option<String>,
     /// What other files and other running resources claim.
     pub claims: Vec<Claim>,
-    /// Where something on this host listens for TCP connections, DRBD itself included.
+    /// Where something on this host listens for TCP connections, DRBD itself included. Not looked at where the resource
+    /// [runs as declared](Self::runs_as_declared): its ports are its own.
     pub listening: Vec<SocketAddr>,
     /// The resource's state in the kernel.
     pub status: Option<ResourceStatus>,

@@ -3,21 +3,44 @@
 //! has attached is not opened at all: the kernel already says what it is.
 
 use super::ObserveError;
-use crate::host::{BlockDevice, Host, Read};
+use crate::host::{BlockDevice, Host, HostError, Read};
 use crate::observed::{Claim, Content, Device, Metadata, Observed};
 use crate::tools::drbdsetup::RunningDisk;
 use crate::tools::{Family, blkid, drbdmeta, proc};
-use drbd_schemas::VolumeNumber;
+use drbd_schemas::{NodeName, Resource, Volume, VolumeNumber};
+
+/// A backing device of a node, as declared, and what is there.
+pub(super) struct Backing<'a> {
+    pub(super) number: VolumeNumber,
+    pub(super) volume: &'a Volume,
+    pub(super) path: String,
+    pub(super) block: Option<BlockDevice>,
+}
+
+/// The backing devices that are declared for a node; none for a diskless one. Looked at once for everything that an
+/// observation asks of them.
+pub(super) fn backings<'a>(
+    host: &impl Host,
+    declared: &'a Resource,
+    node: &NodeName,
+) -> Result<Vec<Backing<'a>>, HostError> {
+    let paths = declared.volumes.iter().filter_map(|(number, volume)| {
+        declared.backing_path(node, *number).map(|path| (*number, volume, path))
+    });
+    paths
+        .map(|(number, volume, path)| Ok(Backing { number, volume, block: host.block_device(&path)?, path }))
+        .collect()
+}
 
 pub(super) fn observe(
     host: &impl Host,
     observed: &Observed,
     number: VolumeNumber,
-    path: String,
+    (path, block): (String, Option<BlockDevice>),
     declared_minor: Option<u32>,
     family: Family,
 ) -> Result<Device, ObserveError> {
-    let Some(block) = host.block_device(&path)? else {
+    let Some(block) = block else {
         return Ok(Device { path, block: None, content: Content::NoDevice, in_use: None });
     };
     if attached_here(host, observed, number, &path, &block)? {
@@ -38,13 +61,8 @@ pub(super) fn observe(
 
 /// The kernel links this device to the volume's minor. The link alone does not prove that the volume is on it, because a
 /// device that holds only metadata has one, too.
-pub(super) fn is_linked(
-    host: &impl Host,
-    observed: &Observed,
-    number: VolumeNumber,
-    path: &str,
-) -> Result<bool, ObserveError> {
-    Ok(host.block_device(path)?.is_some_and(|block| links(observed, number, &block)))
+pub(super) fn is_linked(observed: &Observed, backing: &Backing<'_>) -> bool {
+    backing.block.as_ref().is_some_and(|block| links(observed, backing.number, block))
 }
 
 fn links(observed: &Observed, number: VolumeNumber, block: &BlockDevice) -> bool {

@@ -9,6 +9,7 @@
 //! below other volumes.
 
 use super::created::own_volume;
+use super::devices::Backing;
 use crate::host::{BlockDevice, Host, HostError, NamedVolume};
 use crate::observed::Observed;
 use crate::plan::peer_slots;
@@ -34,6 +35,7 @@ pub(super) fn report(
     declared: &Resource,
     node: &Node,
     family: Family,
+    backings: &[Backing<'_>],
 ) -> Result<Option<LvmReport>, HostError> {
     let place = match &node.storage {
         Storage::LvmThin { volume_group, thin_pool } => Place { group: volume_group, pool: Some(thin_pool) },
@@ -44,14 +46,13 @@ pub(super) fn report(
         return Ok(None);
     }
     let mut report = LvmReport::default();
-    for (number, volume) in &declared.volumes {
+    for Backing { number, volume, path, block } in backings {
         let Some(wanted) = wanted_bytes(declared, volume, family) else { return Ok(None) };
-        let name = declared.lv_name(*number);
-        let path = format!("/dev/{}/{name}", place.group);
-        let Some(block) = host.block_device(&path)? else { return Ok(None) };
-        let found = recorded(observed, *number, &path, &block).filter(|_| block.size_bytes == wanted);
+        let Some(block) = block else { return Ok(None) };
+        let found = recorded(observed, *number, path, block).filter(|_| block.size_bytes == wanted);
         let Some(found) = found else { return Ok(None) };
-        if !place.is_met(host, &name, &block)? {
+        let name = declared.lv_name(*number);
+        if !place.is_met(host, &name, block)? {
             return Ok(None);
         }
         if report.vgs.is_empty() {
@@ -101,8 +102,9 @@ impl Place<'_> {
         }
         let mut below = Vec::new();
         for slave in &block.slaves {
-            let Some(device) = host.block_device(&format!("/dev/{slave}"))? else { return Ok(false) };
-            below.push(device.dm_name.unwrap_or_default());
+            // A disk, or a partition, has no such file.
+            let name = host.read(&format!("/sys/class/block/{slave}/dm/name"))?;
+            below.push(name.unwrap_or_default().trim_end().to_owned());
         }
         Ok(match self.pool {
             Some(pool) => {

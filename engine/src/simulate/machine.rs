@@ -260,8 +260,16 @@ impl Machine {
             }
             "/proc/self/mountinfo" => Some(self.mountinfo()),
             "/proc/swaps" => Some("Filename\tType\tSize\tUsed\tPriority\n".to_owned()),
-            _ => self.files.get(path).cloned(),
+            _ => self.pool_name(path).or_else(|| self.files.get(path).cloned()),
         }
+    }
+
+    /// The device-mapper name of what a thin volume stands on ([`slave`]).
+    fn pool_name(&self, path: &str) -> Option<String> {
+        let name = path.strip_prefix("/sys/class/block/sim-pool-")?.strip_suffix("/dm/name")?;
+        self.pools
+            .contains_key(name)
+            .then(|| format!("{}-tpool\n", name.replace('-', "--").replace('/', "-")))
     }
 
     fn mountinfo(&self) -> String {
@@ -285,14 +293,6 @@ impl Machine {
             let size_bytes = running.size_kib * 1024;
             let (kernel_name, number) = (format!("drbd{minor}"), format!("147:{minor}"));
             return Some(BlockDevice { kernel_name, number, size_bytes, ..BlockDevice::default() });
-        }
-        if let Some(name) = path.strip_prefix("/dev/sim-pool-").filter(|name| self.pools.contains_key(*name))
-        {
-            let dm_name = format!("{}-tpool", name.replace('-', "--").replace('/', "-"));
-            return Some(BlockDevice { dm_name: Some(dm_name), ..BlockDevice::default() });
-        }
-        if path.starts_with("/dev/sim-disk-") {
-            return Some(BlockDevice::default());
         }
         let disk = self.disk_ref(path)?;
         let lv = path.strip_prefix("/dev/").and_then(|rest| self.lvs.get(rest));
