@@ -258,9 +258,12 @@ fn a_host_without_drbd_or_with_a_broken_configuration_is_refused() {
     refused(&lab, &declared, "taken", &["minor 1000", "web", "kernel"]);
     lab.sh(1, "drbdsetup down web").unwrap();
     lab.write(1, "/etc/drbd.d/web.res", web("web", 3, 7000).as_bytes()).unwrap();
-    lab.sh(1, "drbdadm up web && rm /etc/drbd.d/web.res").unwrap();
+    // The kernel may hold the disk for a moment after it has answered `down`.
+    lab.eventually(1, MINUTE, "drbdadm adjust web").unwrap();
+    lab.sh(1, "rm /etc/drbd.d/web.res").unwrap();
     refused(&lab, &declared, "taken", &["port 7000", "web", "kernel"]);
-    lab.sh(1, "drbdsetup down web && wipefs -qa /dev/ubdb").unwrap();
+    lab.sh(1, "drbdsetup down web").unwrap();
+    lab.eventually(1, MINUTE, "wipefs -qa /dev/ubdb").unwrap();
 
     // A program that is no DRBD: the kernel would only log that it cannot listen there.
     let listen = "import socket,time; s = socket.create_server((\"10.99.0.11\", 7000)); print(flush=True); time.sleep(600)";
@@ -615,7 +618,8 @@ fn a_creation_cut_anywhere_is_gone_on_with() {
         let made = |_| {
             let look = "lvs --noheadings -o lv_name,lv_tags vg0 && drbdsetup status r0 >/dev/null && \
                 drbdadm get-gi r0 | grep -o ^0000000000000004: && cat /var/lib/drbd-host/records/r0.json && \
-                drbdadm down r0 && blkid -p -o value -s UUID /dev/vg0/r0_00000 | tr a-f A-F && drbdadm up r0";
+                drbdadm down r0 && blkid -p -o value -s UUID /dev/vg0/r0_00000 | tr a-f A-F && \
+                until drbdadm adjust r0 >/dev/null; do sleep 0.2; done";
             let seen = lab.sh(host, look).unwrap();
             let words: Vec<&str> = seen.split_whitespace().collect();
             assert_eq!(words[..4], ["keep", "pool", "r0_00000", "drbd-host"]);

@@ -100,6 +100,21 @@ make_seed() {
 	touch "$s/cut"
 }
 
+# One CPU for host N. A host's kernel and the processes in which its programs run take turns, never two at once; on one
+# CPU such a turn takes microseconds, across two it is twenty times as long. Neighbours of a lab get different ones, and
+# labs begin at different ones.
+cpu_of() {
+	local allowed part first last cpu cpus=()
+	allowed=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)
+	for part in ${allowed//,/ }; do
+		first=${part%-*} last=${part#*-}
+		for ((cpu = first; cpu <= last; cpu++)); do cpus+=("$cpu"); done
+	done
+	local offset
+	offset=$(cksum <<<"$LAB_DIR")
+	echo "${cpus[(${offset%% *} + $1) % ${#cpus[@]}]}"
+}
+
 boot_host() { # start host N; disks that exist are kept
 	local i=$1 d k ubd=()
 	d=$(host_dir "$i")
@@ -109,16 +124,18 @@ boot_host() { # start host N; disks that exist are kept
 	make_disks "$i"
 	make_seed "$i"
 	for k in $(disks_of "$i"); do ubd+=("ubd$k=/h$i/disk$k.img"); done
-	# Paths in the arguments are those inside the jail that run-uml enters.
+	# Paths in the arguments are those inside the jail that run-uml enters. Without pty.legacy_count, /dev has 512 terminals
+	# that no distribution's kernel has, and every lvm command looks at each.
 	(
 		exec 9>>"$d/lock"
 		flock -n 9 || exit 0
 		echo "$BASHPID" >"$d/pid"
-		exec setsid ip netns exec "$NS" unshare --mount --pid --fork --kill-child "$HERE/run-uml" "$IMG" "$d" "$MEM" \
+		exec setsid taskset --cpu-list "$(cpu_of "$i")" ip netns exec "$NS" \
+			unshare --mount --pid --fork --kill-child "$HERE/run-uml" "$IMG" "$d" "$MEM" \
 			umid=uml uml_dir="/h$i/" mem="$MEM" "ubd0=/h$i/root.cow,/img/base.img" "${ubd[@]}" \
 			root=/dev/ubda rw init=/lab-init "lab_seed=/h$i" \
 			"vec0:transport=tap,ifname=tap$i,mac=$(mac_of "$i"),depth=128,gro=1" \
-			con=null con0=null,fd:1 ssl=null panic=1 quiet
+			con=null con0=null,fd:1 ssl=null pty.legacy_count=0 panic=1 quiet
 	) </dev/null >>"$d/console.log" 2>&1 8>&- &
 	disown
 }
