@@ -72,12 +72,7 @@ pub(super) async fn stop(configured: &Configured, prior: &Value, ctx: &Context) 
     let mut ended: Vec<&str> = Vec::new();
     let failed = |used: &InUse<'_>, trouble: &Trouble, ended: &[&str]| {
         let mut told = trouble.diagnostic(name, &host, &format!("end the use of {}", used.name));
-        let before = match ended {
-            [] => String::new(),
-            ended => format!("{} is unmounted and Secondary since. ", ended.join(", ")),
-        };
-        let next = format!("The instance was not touched. Unmount {} there, and apply again.", used.name);
-        told.detail.push_str(&format!("\n\n{before}{next}"));
+        told.detail.push_str(&format!("\n\n{}", done_and_next(used.name, ended)));
         told
     };
     for used in &used {
@@ -98,6 +93,15 @@ pub(super) async fn stop(configured: &Configured, prior: &Value, ctx: &Context) 
         }
     }
     Ok(())
+}
+
+/// What was done before the use of a volume could not be ended, and what to do about it.
+fn done_and_next(used: &str, ended: &[&str]) -> String {
+    let before = match ended {
+        [] => String::new(),
+        ended => format!("Unmounted and made Secondary before: {}. ", ended.join(", ")),
+    };
+    format!("{before}The instance was not touched. Unmount {used} there, and apply again.")
 }
 
 /// Refuses while a volume is Primary on the node. A host that does not answer has nothing in use that could be saved.
@@ -163,6 +167,14 @@ impl InUse<'_> {
 mod tests {
     use super::*;
     use drbd_schemas::args::{Args, parse};
+
+    #[test]
+    fn what_was_ended_before_a_failure_is_named() {
+        let next = "The instance was not touched. Unmount r2 there, and apply again.";
+        assert_eq!(done_and_next("r2", &[]), next);
+        let before = format!("Unmounted and made Secondary before: r0, r1. {next}");
+        assert_eq!(done_and_next("r2", &["r0", "r1"]), before);
+    }
 
     #[test]
     fn all_that_is_mounted_is_named_and_a_secondary_is_left_alone() {
