@@ -21,7 +21,8 @@ pub fn run(table: &mut Table) -> Result<()> {
         (Session::Open, None, "one new volume, over a session that is open: module / bare commands"),
     ] {
         let (ours, other) = in_turns(
-            repeat(11),
+            // Logging in takes as long as the rest, and now and then twice that: with fewer the medians wander by a tenth.
+            repeat(41),
             |turn| {
                 let module = format!("{PROGRAM} drbd_resource -");
                 bench.once(turn, session, &module, &declaration(turn).to_string())
