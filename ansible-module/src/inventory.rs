@@ -3,7 +3,7 @@
 //! could be out of date.
 //!
 //! It runs where Ansible runs, not on a host of DRBD. `terraform show -json` says what is in the state; `--list` prints it in the
-//! form of inventory scripts (ansible.md section 3), with `_meta`. The one thing that must be a file is what ssh reads:
+//! form of inventory scripts (Ansible Developer Guide, "Developing dynamic inventory"), with `_meta`. The one thing that must be a file is what ssh reads:
 //! `ssh_config` and `known_hosts` go into the user's cache directory, under a name that their content decides.
 //!
 //! Not here: what is in an inventory (the provider's `inventory`), and any look at hosts.

@@ -2,7 +2,7 @@
 //! Free numbers: TCP ports, minors and node-ids.
 //!
 //! A number that was given out belongs to its resource for good; it is stored by whoever asked, never computed again
-//! (design rule 4). Deliberately not here: looking at hosts, and remembering.
+//! (docs/rules.md 4). Deliberately not here: looking at hosts, and remembering.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -270,7 +270,7 @@ fn note_consent(
 /// How long the peers may take to agree on a size: `resize` returns before they have (seen on 8.4).
 const RESIZE_PATIENCE: Duration = Duration::from_secs(15);
 
-/// `resize` exits 0 also when it did nothing (drbd9.md, "Size"): the size is the proof, not the code.
+/// `resize` exits 0 also when it did nothing (docs/behaviour.md B8): the size is the proof, not the code.
 fn expect_size(host: &impl Host, resource: &str, volume: VolumeNumber, kib: u64) -> Result<(), StepError> {
     let drbd = observe::drbd(host)?;
     let until = host.millis().saturating_add(u64::try_from(RESIZE_PATIENCE.as_millis()).unwrap_or(u64::MAX));

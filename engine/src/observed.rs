@@ -112,7 +112,7 @@ pub enum Content {
     /// No signature, zeroes wherever it was looked at.
     Zeroes,
     /// DRBD metadata where the device ended before it grew, as DRBD noted it (`/var/lib/drbd/drbd-minor-N.lkbd`): the
-    /// next attach moves them to the end (drbd84.md section 12.2). Whatever else shows on the device is inside the data.
+    /// next attach moves them to the end (docs/behaviour.md B10). Whatever else shows on the device is inside the data.
     MovedMetadata {
         /// DRBD's device UUID.
         device_uuid: String,

@@ -35,7 +35,7 @@ pub enum Secrets {
 
 /// Renders the file for a family of DRBD.
 ///
-/// 8.4 refuses DRBD 9's words and the reverse (drbd84.md section 13), so the file is made for the module that the
+/// 8.4 refuses DRBD 9's words and the reverse (docs/behaviour.md B9), so the file is made for the module that the
 /// hosts run.
 pub fn render(resource: &Resource, family: Family, secrets: Secrets) -> String {
     let mut out = Text::default();

@@ -3,7 +3,7 @@
 //!
 //! Nobody skips it before all replicas are connected and every one of them is proven blank, and exactly one node acts.
 //! On a node alone DRBD accepts `new-current-uuid --clear-bitmap` too, and several such nodes are split for good
-//! (drbd9.md, "First synchronisation"); so the evidence of all nodes is asked for, and the kernel's own view is looked
+//! (docs/behaviour.md B7); so the evidence of all nodes is asked for, and the kernel's own view is looked
 //! at once more.
 
 use crate::observed::Observed;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Peer slots that are reserved in new DRBD 9 metadata: room for eight nodes. Metadata cannot grow slots later
-/// without being made anew (drbd9.md, "Metadata"), and LINSTOR reserves the same number.
+/// without being made anew (docs/behaviour.md B14), and LINSTOR reserves the same number.
 pub const DEFAULT_MAX_PEERS: u8 = 7;
 
 /// One DRBD resource on all of its nodes. The same document goes to every node.

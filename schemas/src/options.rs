@@ -3,7 +3,7 @@
 //!
 //! Names, ranges and sections are those of drbd.conf-9.0(5) and drbd.conf-8.4(5). An option that is not here is
 //! refused by name: passing unknown words on to `drbdadm` would break every resource of the host at once
-//! (drbd84.md section 13). `shared-secret` is a field of its own, because it is a secret.
+//! (docs/behaviour.md B9). `shared-secret` is a field of its own, because it is a secret.
 
 use crate::name::NotAllowed;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -2,7 +2,7 @@
 //! What comes back: exactly one object per run.
 //!
 //! No key that Ansible gives a meaning of its own is used for anything else (`rc`, `results`, `exception`,
-//! `_ansible_*`; ansible.md section 1.4).
+//! `_ansible_*`; read in ansible-core 2.14 to 2.21, `plugins/action/__init__.py`).
 
 use crate::facts::{HostFacts, ResourceFacts};
 use crate::invalid::Violation;
@@ -210,7 +210,8 @@ pub struct Diff {
 mod tests {
     use crate::export;
 
-    /// What Ansible reads, renames or strips in a module's answer (ansible.md section 1.4). Those in the second list are
+    /// What Ansible reads, renames or strips in a module's answer (ansible-core 2.14 to 2.21, `plugins/action/__init__.py`).
+    /// Those in the second list are
     /// used here, and for what Ansible means by them.
     const ANSIBLES: [&str; 18] = [
         "rc",

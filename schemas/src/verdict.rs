@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a backing device holds. Only `blank`, or a device that was created empty for this very volume, may get
-/// metadata; `ours` is adopted; everything else is refused (design rule 1).
+/// metadata; `ours` is adopted; everything else is refused (docs/rules.md 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Verdict {

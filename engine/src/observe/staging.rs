@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Lets `drbdadm` read a new file beside the existing ones before it is in their place, and say what `adjust` would
-//! do with it. One bad file breaks every `drbdadm` call on a host (design rule 11), so this comes first.
+//! do with it. One bad file breaks every `drbdadm` call on a host (docs/rules.md 11), so this comes first.
 //!
 //! How the stand-in configuration is put together is in [`crate::tools::drbdadm`]; here are the files.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What the backing devices hold, and whether metadata may be written. The heart of data safety: nothing here trusts a
-//! device node's existence, and `--force` needs a proof (design rules 1 to 3).
+//! device node's existence, and `--force` needs a proof (docs/rules.md 1 to 3).
 
 use super::{Context, Plan};
 use crate::content::{self, Judged};

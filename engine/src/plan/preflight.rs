@@ -50,7 +50,7 @@ pub(crate) fn family(observed: &Observed) -> Result<Family, Refusal> {
     }
     let Some(version) = observed.drbd.module.as_ref().or(observed.drbd.loadable.as_ref()) else {
         // Without the module drbdadm silently speaks DRBD 9 and writes metadata that an 8.4 kernel cannot read
-        // (drbd84.md, "What surprised" 1).
+        // (docs/behaviour.md B3).
         let message = format!(
             "the kernel module drbd is neither loaded nor there for the running kernel of {}.",
             observed.node

@@ -2,7 +2,7 @@
 //! The role of this host, and the file systems that stand on it. Pure.
 //!
 //! A promotion is refused wherever it could begin a second history of the data: another Primary, data that are not
-//! UpToDate, a peer of which nothing is known (drbd84.md, "What surprised" 9: promoting a disconnected Secondary is a
+//! UpToDate, a peer of which nothing is known (docs/behaviour.md B11: promoting a disconnected Secondary is a
 //! split brain without one write). A demotion never takes a file system away that was not named.
 
 use super::{Permits, Plan};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What the kernel should run. `adjust` is the verb that converges, `up` is not idempotent; but `adjust` also executes
-//! dangerous plans without a question (drbd9.md, "up, adjust, down"), so its dry run is read first and judged.
+//! dangerous plans without a question (docs/behaviour.md B5), so its dry run is read first and judged.
 
 use super::{Context, Plan};
 use crate::observed::DryRun;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Growing. A transaction over the cluster: every backing device first, then DRBD, then (not here) the file system. A
-//! shrink is refused: DRBD would do it below a mounted file system with exit 0 (drbd84.md section 12.5).
+//! shrink is refused: DRBD would do it below a mounted file system with exit 0 (docs/behaviour.md B8).
 
 use super::{Context, Plan, storage};
 use crate::refusal::Refusal;
@@ -81,7 +81,7 @@ fn shrink(context: &Context<'_>, number: VolumeNumber, wanted: ByteSize, found_k
 }
 
 /// DRBD's own size. It takes effect only when every replica's backing device has grown and all are connected; before,
-/// `resize` exits 0 and does nothing (drbd9.md, "Size").
+/// `resize` exits 0 and does nothing (docs/behaviour.md B8).
 fn device(
     context: &Context<'_>,
     number: VolumeNumber,

@@ -324,7 +324,7 @@ fn adjust(world: &mut World, host: &str, resource: &str) -> Output {
     };
     world.machine(host).running.insert(resource.to_owned(), now);
     if metadata.is_none() {
-        // A failed adjust leaves the resource half up (drbd84.md, "What surprised" 2).
+        // A failed adjust leaves the resource half up (docs/behaviour.md B4).
         return Output::of(1, "", "No valid meta data found\n");
     }
     world.handshake(resource);
@@ -479,7 +479,7 @@ fn resize(world: &mut World, host: &str, volume: &str) -> Output {
         size::net_kib(disk.size_kib, 1, Family::V84)
     });
     let smallest = sizes.min().unwrap_or(0);
-    // Exit 0 also when it does nothing (drbd84.md, "What surprised" 13).
+    // Exit 0 also when it does nothing (docs/behaviour.md B8).
     if world.peer_running(host, &resource).is_some() {
         for machine in world.machines.values_mut() {
             if let Some(running) = machine.running.get_mut(&resource) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The makers, growers and size tools of ext4 and XFS. Not here: whether a device may be written
-//! (`mkfs.ext4` without a terminal overwrites another file system without a question, drbd84.md "What surprised" 8), and
+//! (`mkfs.ext4` without a terminal overwrites another file system without a question, docs/behaviour.md B15), and
 //! mounting (see `mount`).
 
 use crate::host::{Cmd, Output};
