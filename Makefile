@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build provider provider-dev host host-aarch64 collection deb bench drbd9 test check demo audit clean-lab
+.PHONY: help setup build provider provider-dev host host-aarch64 collection deb bench base drbd9 test check demo audit clean-lab
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replivol
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -72,11 +72,15 @@ test: setup check collection deb drbd9 provider-dev ## everything the project pr
 demo: setup provider-dev collection ## two real hosts, one replicated volume, both front doors (KEEP=1 leaves the hosts running)
 	@scripts/demo.sh
 
-bench: setup provider collection ## what it costs beside doing it by hand, as ratios (BENCH="host playbook" for some)
+# With BASE=COMMIT what that commit shipped takes turns with this one. It is built first: both use one target directory.
+bench: setup $(if $(BASE),base) provider collection ## what it costs beside doing it by hand, as ratios (BENCH="host playbook" for some; BASE=COMMIT)
 	tests/lab/build >/dev/null
 	cargo build --locked --release -p simulated-provider
 	@install -D $(TARGET)/release/simulated-provider $(REPLIVOL_DIST)/simulated/terraform-provider-drbd
-	cargo bench --locked --quiet -p system-tests --bench bench -- $(BENCH)
+	$(if $(BASE),REPLIVOL_BASE=$$(scripts/base $(BASE))) cargo bench --locked --quiet -p system-tests --bench bench -- $(BENCH)
+
+base: ## what BASE=COMMIT shipped, in target/base, for `bench`
+	scripts/base $(BASE) >/dev/null
 
 audit: ## cargo-deny with the advisory database (needs the network and cargo-deny)
 	cargo deny --all-features check

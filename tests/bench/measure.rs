@@ -32,15 +32,23 @@ pub fn in_turns(
     mut one: impl FnMut(usize) -> Result<Duration>,
     mut other: impl FnMut(usize) -> Result<Duration>,
 ) -> Result<(f64, f64)> {
-    let (mut ones, mut others) = (Vec::new(), Vec::new());
+    let medians = all_in_turns(count, &mut [&mut one, &mut other])?;
+    Ok((medians.first().copied().unwrap_or(f64::NAN), medians.get(1).copied().unwrap_or(f64::NAN)))
+}
+
+/// One of the things that take turns.
+pub type Side<'a> = &'a mut dyn FnMut(usize) -> Result<Duration>;
+
+/// The same for any number of things: this commit, the one that `BASE` names, and what others do.
+pub fn all_in_turns(count: usize, sides: &mut [Side<'_>]) -> Result<Vec<f64>> {
+    let mut times = vec![Vec::new(); sides.len()];
     for turn in 0..count {
-        if turn % 2 == 0 {
-            ones.push(one(turn)?);
-            others.push(other(turn)?);
-        } else {
-            others.push(other(turn)?);
-            ones.push(one(turn)?);
+        for place in 0..sides.len() {
+            let side = (turn + place) % sides.len();
+            if let (Some(side), Some(times)) = (sides.get_mut(side), times.get_mut(side)) {
+                times.push(side(turn)?);
+            }
         }
     }
-    Ok((median(ones), median(others)))
+    Ok(times.into_iter().map(median).collect())
 }

@@ -18,6 +18,15 @@ pub fn dist(name: &str) -> Result<PathBuf> {
     existing(dir.join(name), "make build")
 }
 
+/// The same of the commit that `make bench BASE=COMMIT` names; none without one.
+///
+/// # Errors
+/// When that commit was not built, or did not ship such a thing.
+pub fn base(name: &str) -> Result<Option<PathBuf>> {
+    let dir = env::var_os("REPLIVOL_BASE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    dir.map(|dir| existing(dir.join(name), "make base BASE=COMMIT")).transpose()
+}
+
 /// A program of the pinned Ansible: `ansible-playbook`, `ansible`, `ansible-doc`.
 ///
 /// # Errors
