@@ -334,7 +334,9 @@ fn about(command: &AdjustCommand) -> About<'_> {
         | AdjustCommand::DiskOptions { minor, .. }
         | AdjustCommand::Resize { minor, .. }
         | AdjustCommand::CheckResize { minor } => About::Minor(*minor),
-        AdjustCommand::Disconnect { peer } | AdjustCommand::NetOptions { peer, .. } => match peer {
+        AdjustCommand::Disconnect { peer }
+        | AdjustCommand::WaitConnect { peer }
+        | AdjustCommand::NetOptions { peer, .. } => match peer {
             PeerRef::NodeId { resource, .. } => About::Resource(resource),
             PeerRef::Addresses { local, .. } => About::Local(local),
         },

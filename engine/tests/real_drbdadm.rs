@@ -7,6 +7,7 @@
 use drbd_engine::host::Cmd;
 use drbd_engine::res_file::{self, Secrets};
 use drbd_engine::tools::drbdadm::{self, Connections};
+use drbd_schemas::combinations::RULES;
 use drbd_schemas::options::{self, Kind};
 use drbd_schemas::{Declaration, Family, Resource};
 use serde_json::{Value, json};
@@ -198,6 +199,11 @@ fn every_option_of_the_table_is_one_that_drbdadm_knows() {
                     declared[section] = json!({});
                 }
                 declared[option.section.keyword()] = json!({ option.name: value });
+                // With a protocol with which the kernel takes it, too.
+                let rule = RULES.iter().find(|rule| rule.option == option.name);
+                if let Some(rule) = rule.filter(|rule| rule.values.contains(&value.as_str())) {
+                    declared["net"]["protocol"] = json!(rule.protocols[0]);
+                }
                 let resource = resource(declared);
                 let answer = ask(&resource, family, "h1", &["dump", "r0"]);
                 if !answer.ok || !answer.stdout.contains(option.name) {

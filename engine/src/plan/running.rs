@@ -55,9 +55,14 @@ fn judge(context: &Context<'_>, step: &AdjustStep) -> Result<(), Refusal> {
         AdjustCommand::DelMinor { minor } => judge_del_minor(context, *minor, &step.text),
         AdjustCommand::DelPeer { peer_node_id, .. } => judge_del_peer(context, *peer_node_id, &step.text),
         AdjustCommand::Down { .. } | AdjustCommand::Unrecognised(_) => {
-            let message = format!("adjust would run a command that drbd-host cannot judge: {}.", step.text);
+            let name = context.resource.name();
+            let message = format!(
+                "drbdadm on {} would run a command of which drbd-host does not know what it does: {}. Nothing was changed.",
+                context.name, step.text
+            );
             Err(Refusal::new(Code::Unsupported, message)
-                .next("Look at `drbdadm -d adjust` and run what is right by hand."))
+                .next(format!("Read what `drbdadm -d adjust {name}` prints. If every command is right, run `drbdadm adjust {name}` there, then run this again."))
+                .next("Report the command and the version of drbd-utils: a newer drbd-host can then judge it."))
         }
         AdjustCommand::NewResource { .. }
         | AdjustCommand::NewMinor { .. }
@@ -68,6 +73,7 @@ fn judge(context: &Context<'_>, step: &AdjustStep) -> Result<(), Refusal> {
         | AdjustCommand::NewPath { .. }
         | AdjustCommand::DelPath { .. }
         | AdjustCommand::Connect { .. }
+        | AdjustCommand::WaitConnect { .. }
         | AdjustCommand::Disconnect { .. }
         | AdjustCommand::NetOptions { .. }
         | AdjustCommand::DiskOptions { .. }

@@ -130,6 +130,10 @@ impl Line {
                 AdjustCommand::Connect { resource, peer, options: self.options }
             }
             ("disconnect", [peer]) => AdjustCommand::Disconnect { peer: node(&resource, peer)? },
+            // Its time limits stand as words of their own behind their options.
+            ("wait-connect-connection", [peer, ..]) => {
+                AdjustCommand::WaitConnect { peer: node(&resource, peer)? }
+            }
             ("del-peer", [peer]) => AdjustCommand::DelPeer { resource, peer_node_id: peer.parse().ok()? },
             ("net-options", [peer]) => {
                 AdjustCommand::NetOptions { peer: node(&resource, peer)?, options: self.options }
@@ -312,6 +316,16 @@ mod tests {
             steps[1].command,
             AdjustCommand::Disconnect { peer: addresses("ipv4:10.0.0.1:7788", "ipv4:10.0.0.2:7788") }
         );
+    }
+
+    #[test]
+    fn a_wait_between_two_connections_is_known() {
+        // drbd-utils 9.34 with DRBD 9.3.3: another port of a connected three-node resource.
+        let steps = parse(
+            "drbdsetup connect r0 1\ndrbdsetup wait-connect-connection r0 1 --wfc-timeout 1 --degr-wfc-timeout 1 --outdated-wfc-timeout 1\n",
+        );
+        let peer = PeerRef::NodeId { resource: "r0".to_owned(), peer_node_id: 1 };
+        assert_eq!(steps[1].command, AdjustCommand::WaitConnect { peer });
     }
 
     #[test]

@@ -108,6 +108,12 @@ pub enum AdjustCommand {
         /// Net options (DRBD 8.4 gives them here).
         options: Vec<CommandOption>,
     },
+    /// Waits a moment for a connection that was started again, before the next one is interrupted: the Primary keeps its quorum
+    /// (drbd-utils 9.32 and later, `adjust_conn` in `user/v9/drbdadm_adjust.c`). Changes nothing.
+    WaitConnect {
+        /// The peer.
+        peer: PeerRef,
+    },
     /// A connection is ended.
     Disconnect {
         /// The peer.
