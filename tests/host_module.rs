@@ -4,6 +4,7 @@
 //!
 //! Each test looks at the host itself. Not here: what must be refused, and what breaks (see `host_faults`).
 
+use drbd_schemas::combinations::RULES;
 use serde_json::{Value, json};
 use support::module::{
     Snapshot, bring_up, call, call_both, evidence, install, only_reads, pool, pools, r0, read_noise, spied,
@@ -32,6 +33,39 @@ fn status_field(lab: &Lab, host: usize, field: &str) -> Vec<String> {
     let status = lab.sh(host, "drbdsetup status r0 --verbose --statistics").unwrap();
     let prefix = format!("{field}:");
     status.split_whitespace().filter_map(|word| word.strip_prefix(&prefix)).map(str::to_owned).collect()
+}
+
+/// The table of the schemas against the kernel: what it refuses here, by number, the module refuses before it touches anything.
+#[test]
+fn the_kernel_refuses_the_combinations_that_the_schemas_refuse() {
+    let lab = Lab::start(&LabOptions { hosts: 1, disks: 1, disk_size: "64M".to_owned() }).unwrap();
+    install(&lab, 1).unwrap();
+    for rule in RULES {
+        let wrong = ["A", "B", "C"].into_iter().find(|protocol| !rule.protocols.contains(protocol)).unwrap();
+        for value in rule.values {
+            // DRBD 8.4 has fencing among the options of the disk.
+            let (net, disk) = match rule.option {
+                "fencing" => (String::new(), format!("fencing {value};")),
+                option => (format!("{option} {value};"), String::new()),
+            };
+            let file = format!(
+                "resource x {{ protocol {wrong}; net {{ {net} }} disk {{ {disk} }} device minor 7; disk /dev/ubdb; meta-disk internal;
+                 on h1 {{ address 10.99.0.11:7999; }} on h2 {{ address 10.99.0.12:7999; }} }}"
+            );
+            let script = format!(
+                "echo '{file}' >/etc/drbd.d/x.res; drbdadm get-gi x >/dev/null 2>&1 || drbdadm create-md x >/dev/null;
+                 drbdadm adjust x; drbdsetup down x; rm /etc/drbd.d/x.res"
+            );
+            let said = lab.ssh(1, &script).unwrap();
+            let number = format!("({})", rule.kernel_error);
+            assert!(said.stderr.contains(&number), "{} {value}, protocol {wrong}: {said:?}", rule.option);
+
+            let mut declared = r0(&lab, &thin());
+            declared["net"] = json!({ rule.option: value, "protocol": wrong });
+            let refused = call(&lab, 1, "drbd_resource", &declared).unwrap().refused("invalid");
+            assert!(refused.msg().contains(rule.option), "{}", refused.msg());
+        }
+    }
 }
 
 #[test]

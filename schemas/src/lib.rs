@@ -22,6 +22,7 @@
 pub mod address;
 pub mod args;
 pub mod checks;
+pub mod combinations;
 pub mod declaration;
 pub mod export;
 pub mod facts;

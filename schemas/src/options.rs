@@ -178,6 +178,8 @@ pub const OPTIONS: &[OptionInfo] = &[
         "Pause before a refused cluster-wide change is tried again, in tenths of a second",
     ),
     nine(Options, "twopc-timeout", Int(50, 600), "Deadline of a cluster-wide change, in tenths of a second"),
+    // discard-local and discard-remote are not here: a declaration is the same on both sides, and the kernel wants one of
+    // them here and the other one there, or the two never connect ("incompatible after-sb-0pri settings", drbd_receiver.c).
     opt(
         Net,
         "after-sb-0pri",
@@ -187,8 +189,6 @@ pub const OPTIONS: &[OptionInfo] = &[
             "discard-older-primary",
             "discard-zero-changes",
             "discard-least-changes",
-            "discard-local",
-            "discard-remote",
         ]),
         "Split brain with no Primary: policies other than disconnect discard data without asking",
     ),
@@ -282,7 +282,9 @@ pub const OPTIONS: &[OptionInfo] = &[
     ),
     opt(Net, "use-rle", Bool, "Compress the bitmap when it is exchanged"),
     opt(Net, "verify-alg", Algorithm, "Checksum for online verification"),
-    opt(Disk, "al-extents", Int(67, 65_534), "Size of the activity log, in extents of 4 MiB"),
+    // The kernel clamps what its activity log of 32 KiB cannot hold, without a word: 7 blocks of 919 (`drbd_al_extents_max`,
+    // drbd_nl.c).
+    opt(Disk, "al-extents", Int(67, 6433), "Size of the activity log, in extents of 4 MiB"),
     opt(Disk, "al-updates", Bool, "Keep the activity log up to date"),
     opt(Disk, "c-delay-target", Int(1, 100), "Resync controller: delay aimed at, in tenths of a second"),
     opt(Disk, "c-fill-target", Size, "Resync controller: data in flight aimed at"),

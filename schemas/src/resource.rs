@@ -120,6 +120,11 @@ impl Resource {
             options(&format!("connections.{i}.net"), unknown(&connection.net, family));
         }
         if family == Family::V84 {
+            let fencing =
+                self.0.connections.iter().position(|connection| connection.net.get("fencing").is_some());
+            reasons.extend(fencing.map(|i| {
+                format!("connections.{i}.net.fencing: DRBD 8.4 has fencing for the whole resource only (net.fencing)")
+            }));
             reasons.extend(self.beyond_two_nodes());
         }
         reasons
@@ -154,6 +159,7 @@ fn check(declaration: &Declaration) -> Vec<Violation> {
     check_volumes(declaration, &mut found);
     check_connections(declaration, &mut found);
     check_lv_names(declaration, &mut found);
+    crate::combinations::check(declaration, &mut found);
     found
 }
 
