@@ -90,6 +90,50 @@ fn a_diskless_third_host_is_declared() {
     }
 }
 
+/// Five replicas become three, then one of the three is lost: the two that are left are a majority of three, because the two that
+/// were removed are forgotten. Their slots are free for a new one, also after more removals than there are slots.
+#[test]
+fn replicas_that_were_removed_vote_no_more() {
+    let lab = lab(5).unwrap();
+    let mut five = r0(&lab, 5, &module::thin());
+    five["options"] = json!({ "quorum": "majority", "on-no-quorum": "io-error" });
+    five["max_peers"] = json!(4);
+    bring_up(&lab, 5, &five).unwrap();
+    let mut three = five.clone();
+    for gone in ["h4", "h5"] {
+        three["nodes"].as_object_mut().unwrap().remove(gone);
+    }
+    for host in [4, 5] {
+        let absent = json!({ "name": "r0", "state": "absent" });
+        call(&lab, host, "drbd_resource", &absent).unwrap().ok();
+    }
+    let checked = with(&three, &json!({ "_ansible_check_mode": true }));
+    let planned = call(&lab, 1, "drbd_resource", &checked).unwrap().ok();
+    let steps = ["write_config planned", "forget_peer planned", "forget_peer planned"];
+    assert_eq!(planned.steps(), steps, "{:#}", planned.0);
+    let summary = planned.0["actions"][1]["summary"].as_str().unwrap();
+    assert_eq!(summary, "forget peer h4 (node-id 3)");
+    let consequence = planned.0["actions"][1]["consequence"].as_str().unwrap();
+    assert!(consequence.contains("quorum counts 3 nodes with a disk"), "{consequence}");
+    for reply in call_all(&lab, 3, "drbd_resource", &three).unwrap() {
+        assert!(reply.ok().changed());
+    }
+    for reply in call_all(&lab, 3, "drbd_resource", &three).unwrap() {
+        assert!(!reply.ok().changed(), "forgotten, and nothing is left to do");
+    }
+
+    let quorum =
+        |host| lab.sh(host, "drbdsetup status r0 --json | grep -m 1 -o '\"quorum\": [a-z]*'").unwrap();
+    assert_eq!(quorum(2), "\"quorum\": true\n");
+    for peer in [2, 3] {
+        lab.cut_pair(1, peer).unwrap();
+        lab.eventually(peer, MINUTE, "drbdadm cstate r0:h1 | grep -qx Connecting").unwrap();
+    }
+    assert_eq!(quorum(2), "\"quorum\": true\n", "two of three are a majority");
+    assert_eq!(quorum(1), "\"quorum\": false\n");
+    write_noise(&lab, 2).unwrap();
+}
+
 /// The real drbdadm and drbdmeta over the simulation, with the recorded answers: sections 0, 1.1, 1.2, 2.1, 12 and 19.
 #[test]
 fn the_real_drbdadm_answers_as_recorded() {

@@ -7,6 +7,7 @@ use crate::ops::{self, Op};
 use crate::plan::Plan;
 use crate::record::{self, Phase, Record, VolumeRecord};
 use crate::tools::drbdadm::DrbdFailure;
+use crate::tools::drbdsetup::DiskState;
 use crate::tools::{blkid, drbdadm, drbdmeta, mask_secrets, wipefs};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::reply::{Action, ActionState};
@@ -165,25 +166,24 @@ fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
             note_metadata(host, resource, *volume, device, uuid)
         }
         Op::NoteDiscard(token) => {
-            let mut record: Record = observe::record(host, resource)?;
-            record.discarding = Some(token.clone());
-            Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
+            update_record(host, resource, |record| record.discarding = Some(token.clone()))
         }
         Op::NotePromotion(promoted) => {
-            let mut record: Record = observe::record(host, resource)?;
-            record.promoted_for_sync = *promoted;
-            Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
+            update_record(host, resource, |record| record.promoted_for_sync = *promoted)
         }
+        Op::NoteLeaving(node_ids) => update_record(host, resource, |record| record.leaving.extend(node_ids)),
+        Op::NoteForgotten(node_id) => update_record(host, resource, |record| {
+            record.leaving.remove(node_id);
+        }),
+        Op::ExpectAttached => expect_attached(host, resource),
         Op::ExpectSize { volume, kib } => expect_size(host, resource, *volume, *kib),
         Op::ExpectBlank { device, leftovers } => expect_blank(host, device, *leftovers),
-        Op::NoteFilesystem { volume, making } => {
-            let mut record: Record = observe::record(host, resource)?;
+        Op::NoteFilesystem { volume, making } => update_record(host, resource, |record| {
             match making {
                 true => record.making_filesystem.insert(*volume),
                 false => record.making_filesystem.remove(volume),
             };
-            Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
-        }
+        }),
         Op::ExpectNoLv { volume_group, name } => expect_no_lv(host, volume_group, name),
     }
 }
@@ -194,8 +194,19 @@ fn note(
     volume: VolumeNumber,
     entry: VolumeRecord,
 ) -> Result<(), StepError> {
+    update_record(host, resource, |record| {
+        record.volumes.insert(volume, entry);
+    })
+}
+
+/// Changes what this host remembers of a resource.
+fn update_record(
+    host: &impl Host,
+    resource: &str,
+    change: impl FnOnce(&mut Record),
+) -> Result<(), StepError> {
     let mut record: Record = observe::record(host, resource)?;
-    record.volumes.insert(volume, entry);
+    change(&mut record);
     Ok(host.write(&record::path(resource), &record.render(), 0o600)?)
 }
 
@@ -289,6 +300,23 @@ fn expect_size(host: &impl Host, resource: &str, volume: VolumeNumber, kib: u64)
             )));
         }
         host.pause(Duration::from_millis(100));
+    }
+}
+
+/// `forget-peer` exits 0 also where it changed nothing, because a disk is not attached.
+fn expect_attached(host: &impl Host, resource: &str) -> Result<(), StepError> {
+    let drbd = observe::drbd(host)?;
+    let status = observe::statuses(host, &drbd)?.into_iter().find(|status| status.name == resource);
+    let devices = status.map(|status| status.devices).unwrap_or_default();
+    match devices
+        .iter()
+        .find(|device| device.disk_state == DiskState::Diskless && device.client != Some(true))
+    {
+        None => Ok(()),
+        Some(device) => Err(StepError::NoEffect(format!(
+            "the disk of {resource}/{} is not attached, so its metadata still know the peer",
+            device.volume
+        ))),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::step::{CreateLv, CreateMetadata, Minor, PoolDisk, Step};
 use crate::tools::drbdmeta::{self, Overwrite};
 use crate::tools::{drbdadm, drbdsetup, lvm, modinfo, wipefs};
 use drbd_schemas::VolumeNumber;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// One thing to do, in the order given.
@@ -66,6 +67,12 @@ pub enum Op {
     NotePromotion(bool),
     /// Note in the record that this host's data were given up by this consent.
     NoteDiscard(String),
+    /// Note in the record that these peers are to be forgotten.
+    NoteLeaving(BTreeSet<u8>),
+    /// Note in the record that this peer is forgotten.
+    NoteForgotten(u8),
+    /// Check that every volume that has a disk has it attached: the metadata of another one were not changed.
+    ExpectAttached,
     /// Check that a volume's device now has at least this size.
     ExpectSize {
         /// The volume.
@@ -101,8 +108,10 @@ pub fn of(step: &Step) -> Vec<Op> {
     match step {
         Step::LoadModule { .. } => vec![run(modinfo::load("drbd"))],
         Step::CreateLv(lv) => create_lv(lv),
-        Step::WriteConfig { path, text } => {
-            vec![Op::Write { path: path.clone(), text: text.clone(), mode: 0o600 }]
+        Step::WriteConfig { path, text, leaving } => {
+            let note = (!leaving.is_empty()).then(|| Op::NoteLeaving(leaving.clone()));
+            let write = Op::Write { path: path.clone(), text: text.clone(), mode: 0o600 };
+            note.into_iter().chain([write]).collect()
         }
         Step::WipeContent { volume, device, consent, .. } => {
             let note = consent.clone().map(|token| Op::NoteConsent {
@@ -121,6 +130,19 @@ pub fn of(step: &Step) -> Vec<Op> {
             }]
         }
         Step::Adjust { resource, .. } => vec![run(drbdadm::adjust(resource))],
+        Step::ForgetPeer { resource, node_id, connected, .. } => {
+            let dropped = connected.then(|| run(drbdsetup::del_peer(resource, *node_id)));
+            let forgotten = [
+                run(drbdsetup::forget_peer(resource, *node_id)),
+                Op::ExpectAttached,
+                Op::NoteForgotten(*node_id),
+            ];
+            [Op::NoteLeaving(BTreeSet::from([*node_id]))]
+                .into_iter()
+                .chain(dropped)
+                .chain(forgotten)
+                .collect()
+        }
         Step::ExtendLv { volume_group, name, to_kib, filter, .. } => {
             vec![run(lvm::extend(filter, volume_group, name, *to_kib))]
         }
@@ -242,6 +264,9 @@ pub fn argv(ops: &[Op]) -> Vec<Vec<String>> {
             | Op::NameMetadata { .. }
             | Op::NotePromotion(_)
             | Op::NoteDiscard(_)
+            | Op::NoteLeaving(_)
+            | Op::NoteForgotten(_)
+            | Op::ExpectAttached
             | Op::ExpectSize { .. }
             | Op::ExpectBlank { .. }
             | Op::NoteFilesystem { .. }

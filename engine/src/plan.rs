@@ -7,6 +7,7 @@
 
 pub mod metadata;
 pub mod parts;
+pub(crate) mod peers;
 pub mod preflight;
 pub mod remove;
 pub mod role;
@@ -118,7 +119,15 @@ pub fn present(resource: &Resource, observed: &Observed, permits: &Permits) -> R
     let created = storage::plan(&context, &mut plan)?;
     config(&context, &mut plan)?;
     metadata::plan(&context, &created, &mut plan)?;
-    running::plan(&context, &mut plan)?;
+    let leaving = peers::leaving(&context);
+    let up = observed.status.is_some();
+    if up {
+        peers::forget(&context, &leaving, &mut plan);
+    }
+    running::plan(&context, &leaving, &mut plan)?;
+    if !up {
+        peers::forget(&context, &leaving, &mut plan);
+    }
     size::plan(&context, &created, &mut plan)?;
     Ok(plan)
 }
@@ -140,6 +149,7 @@ fn config(context: &Context<'_>, plan: &mut Plan) -> Result<(), Refusal> {
         Some(_) => "it differs from the declaration",
         None => "there is none",
     };
-    plan.push(Planned::new(Step::WriteConfig { path, text }, why));
+    let leaving = peers::leaving(context).into_keys().collect();
+    plan.push(Planned::new(Step::WriteConfig { path, text, leaving }, why));
     Ok(())
 }

@@ -39,6 +39,10 @@ pub struct Record {
     /// The consent by which this host's data were given up last: its peers may not have taken part in that yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discarding: Option<String>,
+    /// node-ids of peers that left the declaration and that this host's metadata may still know (docs/behaviour.md B19). Noted
+    /// before the file is replaced that named them, and until they are forgotten.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub leaving: BTreeSet<u8>,
     /// Volumes on which a file system is being made: on a blank device, by a run that may have been cut.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub making_filesystem: BTreeSet<VolumeNumber>,

@@ -10,6 +10,7 @@ use crate::record::{DiskNote, GrowthNote};
 use crate::tools::lvm::Filter;
 use drbd_schemas::reply::Risk;
 use drbd_schemas::{Family, VolumeNumber};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// One step on one host.
@@ -28,6 +29,8 @@ pub enum Step {
         path: String,
         /// The text, secrets included.
         text: String,
+        /// Peers that it no longer names, by node-id: noted first, to be forgotten.
+        leaving: BTreeSet<u8>,
     },
     /// Remove the signatures of what a device holds. Only with a consent that names the device and the content.
     WipeContent {
@@ -78,6 +81,17 @@ pub enum Step {
         to_kib: u64,
         /// What LVM must not open.
         filter: Filter,
+    },
+    /// Make this host's metadata forget a peer that is no longer declared (DRBD 9).
+    ForgetPeer {
+        /// The resource.
+        resource: String,
+        /// The peer's node-id.
+        node_id: u8,
+        /// The peer's name, where it is known.
+        name: Option<String>,
+        /// The kernel still has a connection to it, which goes first.
+        connected: bool,
     },
     /// Let DRBD take the size that all backing devices have now.
     Resize {
@@ -327,6 +341,7 @@ impl Step {
             Self::AdoptMetadata { .. } => "adopt_metadata",
             Self::Adjust { .. } => "adjust",
             Self::ExtendLv { .. } => "extend_lv",
+            Self::ForgetPeer { .. } => "forget_peer",
             Self::Resize { .. } => "resize",
             Self::Down { .. } => "down",
             Self::RemoveConfig { .. } => "remove_config",
@@ -369,6 +384,7 @@ impl Step {
             | Self::AdoptMetadata { .. }
             | Self::Adjust { disruptive: false, .. }
             | Self::ExtendLv { .. }
+            | Self::ForgetPeer { .. }
             | Self::Resize { .. }
             | Self::RemoveConfig { .. }
             | Self::ForgetRecord { .. }
@@ -410,6 +426,12 @@ impl fmt::Display for Step {
             Self::Adjust { resource, .. } => write!(f, "adjust {resource}"),
             Self::ExtendLv { volume_group, name, to_kib, .. } => {
                 write!(f, "grow logical volume {volume_group}/{name} to {to_kib} KiB")
+            }
+            Self::ForgetPeer { node_id, name: Some(name), .. } => {
+                write!(f, "forget peer {name} (node-id {node_id})")
+            }
+            Self::ForgetPeer { node_id, name: None, .. } => {
+                write!(f, "forget the peer with node-id {node_id}")
             }
             Self::Resize { resource, volume, .. } => write!(f, "resize {resource}/{volume}"),
             Self::Down { resource, .. } => write!(f, "take {resource} down"),

@@ -30,6 +30,7 @@ pub(crate) fn report(
             | Step::WipeContent { .. }
             | Step::CreateMetadata(_)
             | Step::AdoptMetadata { .. }
+            | Step::ForgetPeer { .. }
             | Step::Adjust { .. } => {}
             _ => return Ok(None),
         }

@@ -9,8 +9,14 @@ use crate::step::{Planned, Step};
 use crate::tools::drbdadm::{AdjustCommand, AdjustStep};
 use crate::tools::drbdsetup::{DeviceStatus, DiskState};
 use drbd_schemas::reply::Code;
+use std::collections::BTreeMap;
 
-pub(crate) fn plan(context: &Context<'_>, plan: &mut Plan) -> Result<(), Refusal> {
+/// `leaving`: peers that a step of their own drops before `adjust` would.
+pub(crate) fn plan(
+    context: &Context<'_>,
+    leaving: &BTreeMap<u8, Option<String>>,
+    plan: &mut Plan,
+) -> Result<(), Refusal> {
     let resource = context.resource.name().to_string();
     let steps = match &context.observed.dry_run {
         DryRun::Steps(steps) => steps.as_slice(),
@@ -19,6 +25,11 @@ pub(crate) fn plan(context: &Context<'_>, plan: &mut Plan) -> Result<(), Refusal
     for step in steps {
         judge(context, step)?;
     }
+    let drops = |step: &&AdjustStep| match &step.command {
+        AdjustCommand::DelPeer { peer_node_id, .. } => leaving.contains_key(peer_node_id),
+        _ => false,
+    };
+    let steps: Vec<&AdjustStep> = steps.iter().filter(|step| !drops(step)).collect();
     if steps.is_empty() && context.observed.status.is_some() {
         return Ok(());
     }

@@ -70,6 +70,12 @@ pub fn invalidate(minor: u32) -> Cmd {
     Cmd::new(PROGRAM, ["invalidate".to_owned(), minor.to_string()])
 }
 
+/// Drops the connection to a peer, whether or not it is connected (DRBD 9 only). Refused while that would leave this node without
+/// access to good data.
+pub fn del_peer(resource: &str, peer_node_id: u8) -> Cmd {
+    Cmd::new(PROGRAM, ["del-peer".to_owned(), resource.to_owned(), peer_node_id.to_string()])
+}
+
 /// Makes this node forget a former peer, which frees that peer's bitmap slot and node-id (DRBD 9 only).
 ///
 /// Refused with (125) while a connection to that node-id is still configured.

@@ -240,7 +240,24 @@ pub(crate) fn census(resource: &Resource, number: u16) -> Census {
             (false, false) => census.unknown += 1,
         }
     }
+    count_former_peers(resource, number, &mut census);
     census
+}
+
+/// Peers that were dropped and not forgotten vote on (`__calc_quorum_with_disk` in `drbd_state.c`).
+fn count_former_peers(resource: &Resource, number: u16, census: &mut Census) {
+    let Some(backing) = resource.volumes.get(&number).and_then(|volume| volume.backing.as_ref()) else {
+        return;
+    };
+    let meta = &backing.meta;
+    let former = meta.known_peers().filter(|peer| !resource.connections.contains_key(peer));
+    for peer in former.filter(|peer| *peer != resource.node_id) {
+        match (meta.peer_has(peer, peer_flag::DEVICE_SEEN), meta.peer_has(peer, peer_flag::OUTDATED)) {
+            (false, _) => census.diskless_absent += 1,
+            (true, true) => census.outdated += 1,
+            (true, false) => census.unknown += 1,
+        }
+    }
 }
 
 /// Counts votes.

@@ -175,6 +175,12 @@ impl Metadata {
         self.get32(peer_at(peer) + 16) & flags == flags
     }
 
+    /// The node-ids that were ever met and not forgotten.
+    pub(crate) fn known_peers(&self) -> impl Iterator<Item = u8> {
+        let met = [peer_flag::HAVE_BITMAP, peer_flag::NODE_EXISTS, peer_flag::DEVICE_SEEN];
+        (0..PEERS).filter(move |peer| met.iter().any(|flag| self.peer_has(*peer, *flag)))
+    }
+
     pub(crate) fn put_peer_flag(&mut self, peer: u8, flags: u32, on: bool) {
         let at = peer_at(peer) + 16;
         let old = self.get32(at);
