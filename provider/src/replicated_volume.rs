@@ -8,6 +8,7 @@ mod model;
 mod plan;
 mod resource;
 pub(crate) mod schema;
+mod upgrade;
 
 pub(crate) use model::VolumeModel;
 pub(crate) use resource::{VolumeResource, declaration};

@@ -89,7 +89,7 @@ fn become_attribute() -> Attribute {
 }
 
 fn host_keys() -> Attribute {
-    Attribute::of("host_keys", Type::list(Type::String)).optional().validate(pins).description(
+    Attribute::of("host_keys", Type::set(Type::String)).optional().validate(pins).description(
         "Keys that the host may present, each as in a `.pub` file (`ssh-ed25519 AAAA…`) or as a fingerprint (`SHA256:…`). \
          When set, these alone count, and `known_hosts` files do not.",
     )

@@ -52,21 +52,23 @@ pub(crate) enum PoolKind {
     Devices(BTreeMap<String, DevicePath>),
 }
 
-impl Pool {
+impl PoolKind {
     /// The storage of a volume's replica; none when there is no device for it.
     pub(crate) fn storage(&self, volume: &str) -> Option<Storage> {
-        match &self.kind {
-            PoolKind::LvmThin { volume_group, thin_pool } => {
+        match self {
+            Self::LvmThin { volume_group, thin_pool } => {
                 Some(Storage::LvmThin { volume_group: volume_group.clone(), thin_pool: thin_pool.clone() })
             }
-            PoolKind::Lvm { volume_group } => Some(Storage::Lvm { volume_group: volume_group.clone() }),
-            PoolKind::Devices(devices) => {
+            Self::Lvm { volume_group } => Some(Storage::Lvm { volume_group: volume_group.clone() }),
+            Self::Devices(devices) => {
                 let device = devices.get(volume)?.clone();
                 Some(Storage::Devices(DeviceMap(BTreeMap::from([(VolumeNumber::ZERO, device)]))))
             }
         }
     }
+}
 
+impl Pool {
     /// The volume group, and the thin pool in it.
     pub(crate) fn lvm(&self) -> Option<(&LvmName, Option<&LvmName>)> {
         match &self.kind {
@@ -108,7 +110,8 @@ impl<'v> Decode<'v> for NodeModel {
     }
 }
 
-fn family_of(text: &str) -> Option<Family> {
+/// The family that a text names.
+pub(crate) fn family_of(text: &str) -> Option<Family> {
     [Family::V84, Family::V9].into_iter().find(|family| family.to_string() == text)
 }
 
@@ -158,13 +161,6 @@ pub(crate) fn parsed<T>(
     })
 }
 
-/// Whether everything that placement and a declaration need of a node is known. SSH settings and the DRBD family may be
-/// unknown.
-pub(crate) fn is_placeable(node: &Value) -> bool {
-    node.members().is_some()
-        && ["name", "address", "labels", "storage_pools"].iter().all(|m| node.get(m).is_wholly_known())
-}
-
 /// What to plan for an address that is not configured: the SSH host where that is an IP address.
 ///
 /// # Errors
@@ -205,7 +201,7 @@ mod tests {
         let value = node();
         let model = NodeModel::decode(&value, &Path::root()).unwrap();
         assert_eq!((model.name.as_str(), model.family), ("h1", Some(Family::V84)));
-        let storage = model.pools["data"].storage("r0").unwrap();
+        let storage = model.pools["data"].kind.storage("r0").unwrap();
         assert_eq!(storage, Storage::Lvm { volume_group: LvmName::new("vg0").unwrap() });
     }
 
@@ -215,8 +211,8 @@ mod tests {
         let devices = Value::object([("devices", Value::map([("r0", "/dev/vdb")]))]);
         value.set("storage_pools", Value::map([("data", devices)]));
         let model = NodeModel::decode(&value, &Path::root()).unwrap();
-        assert!(model.pools["data"].storage("r0").is_some());
-        assert!(model.pools["data"].storage("r1").is_none());
+        assert!(model.pools["data"].kind.storage("r0").is_some());
+        assert!(model.pools["data"].kind.storage("r1").is_none());
     }
 
     #[test]
@@ -228,14 +224,11 @@ mod tests {
     }
 
     #[test]
-    fn placement_needs_no_connection_data() {
+    fn how_to_log_in_may_be_unknown() {
         let mut value = node();
         value.set("ssh", Value::object([("host", Value::unknown())]));
         value.set("drbd_family", Value::unknown());
-        assert!(is_placeable(&value));
         assert_eq!(NodeModel::decode(&value, &Path::root()).unwrap().ssh, None);
-        value.set("address", Value::unknown());
-        assert!(!is_placeable(&value));
     }
 
     #[test]

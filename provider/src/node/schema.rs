@@ -126,8 +126,8 @@ pub(crate) fn drift() -> Attribute {
 
 /// The attribute with which a user answers a refusal.
 pub(crate) fn consent(what: &str) -> Attribute {
-    Attribute::of("consent", Type::list(Type::String)).optional().description(format!(
-        "What may be destroyed or taken over. When {what} holds something else, it is refused, and the refusal prints the one token that          names that device and its content; put it here to go on. Take it out again afterwards."
+    Attribute::of("consent", Type::set(Type::String)).optional().description(format!(
+        "What may be destroyed or taken over. When {what} holds something else, it is refused, and the refusal prints the one token that names that device and its content; put it here to go on. Take it out again afterwards."
     ))
 }
 

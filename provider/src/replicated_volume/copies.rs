@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tfplugin::{Decode as _, Diagnostic, Diagnostics, Path, PlanAction, PlanRequest, Value};
 
 use crate::engine::Copies;
+use crate::resource_group::for_volumes;
 
 /// DRBD's words for disks that certainly are not the newest data. Others, `Consistent` for example, may be.
 const NOT_NEWEST: [&str; 6] = ["Inconsistent", "Outdated", "Failed", "Diskless", "Detaching", "Negotiating"];
@@ -153,9 +154,7 @@ fn about(bytes: u64) -> String {
 
 /// Nodes with a replica that one will log in to at an address which is not known yet: a new instance is put under them.
 fn relaunched(req: &PlanRequest) -> Vec<NodeName> {
-    let nodes = req.proposed.get("resource_group").get("nodes");
-    let new = nodes.members().into_iter().flatten().filter(|(_, node)| !node.get("ssh").is_wholly_known());
-    let names = new.filter_map(|(_, node)| node.get("name").as_str());
+    let names = for_volumes::with_unknown_login(req.proposed.get("resource_group"));
     let replicas = req.prior.get("replicas");
     names.filter(|name| !replicas.get(name).is_null()).filter_map(|name| NodeName::new(name).ok()).collect()
 }
@@ -182,8 +181,8 @@ mod tests {
             let host = if new_machine == Some(name) { Value::unknown() } else { Value::from("10.0.0.1") };
             Value::object([("name", Value::from(name)), ("ssh", Value::object([("host", host)]))])
         };
-        let group =
-            Value::object([("nodes", Value::map([("x", node("a")), ("y", node("b")), ("z", node("c"))]))]);
+        let nodes = Value::map([("x", node("a")), ("y", node("b")), ("z", node("c"))]);
+        let group = for_volumes::held_of(&Value::object([("name", "g".into()), ("nodes", nodes)]));
         let state = Value::object([
             ("name", Value::from("r0")),
             ("size_bytes", Value::from(67_108_864_u64)),

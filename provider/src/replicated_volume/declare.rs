@@ -104,7 +104,7 @@ fn node(
     let node =
         model.group.nodes.get(name).ok_or_else(|| missing("has no node in the group any more".to_owned()))?;
     let address = node.address.ok_or_else(|| missing("has no replication address".to_owned()))?;
-    let storage = node.pools.get(pool).and_then(|pool| pool.storage(model.name.as_str()));
+    let storage = node.storage(model.name.as_str());
     let storage =
         storage.ok_or_else(|| missing(format!("has no device in the storage pool {pool:?} any more")))?;
     // A plan can come before the settings are known; only an apply connects.

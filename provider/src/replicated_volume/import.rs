@@ -16,6 +16,7 @@ use tfplugin::{Diagnostic, Diagnostics, Value};
 use crate::direct::found::{Found, FoundNode};
 use crate::host::Host;
 use crate::provider::Configured;
+use crate::resource_group::for_volumes;
 use crate::ssh_settings::{SshSettings, split_port};
 
 const FORM: &str = "Expected is <name>@<ssh host>[,<ssh host>...] with every host of the volume, for example r0@10.0.0.11,10.0.0.12.";
@@ -118,7 +119,7 @@ fn imported(name: &str, found: &Found, nodes: BTreeMap<String, Value>, port: u32
     Value::object([
         ("id", Value::from(name)),
         ("name", Value::from(name)),
-        ("resource_group", group),
+        ("resource_group", for_volumes::held_of(&group)),
         ("port", Value::from(port)),
         ("minor", Value::from(minor)),
         ("device", Value::from(format!("/dev/drbd{minor}"))),

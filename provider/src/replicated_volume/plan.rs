@@ -8,7 +8,8 @@ use drbd_schemas::{ByteSize, Minor, Port};
 
 use super::declare::{self, Ids};
 use super::model::{self, VolumeModel, replicas_value};
-use crate::resource_group::model::is_placeable;
+use crate::resource_group::for_volumes;
+use crate::resource_group::model::GroupModel;
 
 /// Completes a plan.
 ///
@@ -29,6 +30,7 @@ pub(crate) fn plan(req: PlanRequest) -> Result<Value, Diagnostics> {
         plan.set("drift", Value::List(Vec::new()));
         if !replaced {
             unchangeable(&req.prior, &plan)?;
+            keep_group(&mut plan, &req.prior)?;
         }
     }
     device(&mut plan);
@@ -97,23 +99,51 @@ fn unchangeable(prior: &Value, plan: &Value) -> Result<(), Diagnostics> {
     refused.into_result()
 }
 
+/// Leaves the group as it was where what changed of it does not concern this volume: another node, another key, a label.
+fn keep_group(plan: &mut Value, prior: &Value) -> Result<(), Diagnostics> {
+    let (was, new) = (prior.get("resource_group"), plan.get("resource_group"));
+    if was == new || !for_volumes::is_readable(new) {
+        return Ok(());
+    }
+    let at = Path::of("resource_group");
+    let held = held(prior)?;
+    let (Ok(was_read), new_read) = (GroupModel::decode(was, &at), GroupModel::decode(new, &at)?) else {
+        return Ok(());
+    };
+    let name = prior.get("name").as_str().unwrap_or_default();
+    let part = new_read.part(name, held.keys());
+    if part.is_none() || part != was_read.part(name, held.keys()) || new_read.rules.place_count != held.len()
+    {
+        return Ok(());
+    }
+    let family =
+        |group: &GroupModel| held.keys().map(|node| group.nodes.get(node)?.family).collect::<Vec<_>>();
+    if family(&was_read) != family(&new_read) {
+        // Another DRBD changes nothing of the volume, but it may not be able to do what is declared.
+        replicas(&mut plan.clone(), prior)?;
+    }
+    let was = was.clone();
+    plan.set("resource_group", was);
+    Ok(())
+}
+
 /// Places the replicas where enough is known, and checks the declaration that comes out.
 fn replicas(plan: &mut Value, prior: &Value) -> Result<(), Diagnostics> {
     let known =
         ["name", "size", "options", "net", "disk"].iter().all(|name| plan.get(name).is_wholly_known());
-    if !known || !is_placeable(plan.get("resource_group")) {
+    let held = if prior.is_null() { Ids::new() } else { held(prior)? };
+    let model = if known && for_volumes::is_readable(plan.get("resource_group")) {
+        Some(VolumeModel::decode(plan, &Path::root())?)
+    } else {
+        None
+    };
+    let Some(model) = model.filter(|model| model.group.can_place(held.keys())) else {
         // What is not known yet can still change where replicas go only while there are none.
-        let keeps = prior.get("replicas").is_wholly_known() && !prior.get("replicas").is_null();
-        let value = if keeps && same_addresses(plan, prior) {
-            prior.get("replicas").clone()
-        } else {
-            Value::unknown()
-        };
+        let keeps = !held.is_empty() && same_places(plan, prior, &held);
+        let value = if keeps { prior.get("replicas").clone() } else { Value::unknown() };
         plan.set("replicas", value);
         return Ok(());
-    }
-    let model = VolumeModel::decode(plan, &Path::root())?;
-    let held = if prior.is_null() { Ids::new() } else { held(prior)? };
+    };
     let ids = declare::place(&model, &held)?;
     // Numbers that are given out at apply only are never what is wrong with a declaration.
     let any = |_| {
@@ -130,14 +160,14 @@ fn replicas(plan: &mut Value, prior: &Value) -> Result<(), Diagnostics> {
     Ok(())
 }
 
-/// Whether the part of the group from which the replicas' addresses and devices come is what it was.
-fn same_addresses(plan: &Value, prior: &Value) -> bool {
-    let part = |value: &Value| {
-        let group = value.get("resource_group").clone();
-        (group.get("nodes").clone(), group.get("storage_pool").clone())
-    };
-    let (planned, was) = (part(plan), part(prior));
-    planned.0.is_wholly_known() && planned == was
+/// Whether the nodes replicate from where they did, with the devices that they had.
+fn same_places(plan: &Value, prior: &Value, held: &Ids) -> bool {
+    let place =
+        |of: &Value, node: &str| for_volumes::placement_of(of.get("resource_group"), node).map(str::to_owned);
+    held.keys().all(|node| {
+        let was = place(prior, node.as_str());
+        was.is_some() && place(plan, node.as_str()) == was
+    })
 }
 
 /// The node-ids of the replicas of a stored volume.
@@ -154,7 +184,7 @@ mod tests {
     fn config() -> Value {
         let mut value = schema().null_object();
         value.set("name", "r0");
-        value.set("resource_group", group());
+        value.set("resource_group", for_volumes::held_of(&group()));
         value.set("size", "64MiB");
         value
     }
@@ -246,7 +276,7 @@ mod tests {
         unknown.set("address", Value::unknown());
         group.set("nodes", Value::map([("a", node("h1", "10.0.0.1", "x")), ("b", unknown)]));
         let mut config = config();
-        config.set("resource_group", group);
+        config.set("resource_group", for_volumes::held_of(&group));
         assert!(planned(PlanAction::Create, &Value::Null, config).unwrap().get("replicas").is_unknown());
     }
 
@@ -273,13 +303,19 @@ mod tests {
         );
         let mut smaller = group();
         smaller.set("place_count", 1_u64);
-        assert_eq!(changed("resource_group", smaller).first().unwrap().0, "Replicas cannot change");
+        assert_eq!(
+            changed("resource_group", for_volumes::held_of(&smaller)).first().unwrap().0,
+            "Replicas cannot change"
+        );
         let mut moved = group();
         moved.set(
             "nodes",
             Value::map([("a", node("h1", "10.0.0.1", "x")), ("c", node("h3", "10.0.0.3", "z"))]),
         );
-        assert_eq!(changed("resource_group", moved).first().unwrap().0, "Replicas cannot be placed");
+        assert_eq!(
+            changed("resource_group", for_volumes::held_of(&moved)).first().unwrap().0,
+            "Replicas cannot be placed"
+        );
     }
 
     #[test]
@@ -293,12 +329,48 @@ mod tests {
         ];
         group.set("nodes", Value::map(nodes));
         let mut config = state.clone();
-        config.set("resource_group", group);
+        config.set("resource_group", for_volumes::held_of(&group));
         let plan = planned(PlanAction::Update, &state, config).unwrap();
         let replicas = plan.get("replicas");
         assert_eq!(replicas.members().unwrap().len(), 2);
         assert_eq!(replicas.get("h1").get("address").as_str(), Some("10.0.0.9"));
         assert_eq!(replicas.get("h1").get("node_id"), &Value::from(0_u64));
+    }
+
+    #[test]
+    fn what_changes_nothing_for_a_volume_plans_nothing_for_it() {
+        let state = state();
+        let planned = |change: &dyn Fn(&mut Value)| {
+            let mut group = group();
+            change(&mut group);
+            let mut config = state.clone();
+            config.set("resource_group", for_volumes::held_of(&group));
+            planned(PlanAction::Update, &state, config)
+        };
+        let (a, b) = (node("h1", "10.0.0.1", "x"), node("h2", "10.0.0.2", "y"));
+        let mut new = node("h3", "10.0.0.3", "z");
+        for unknown in ["drbd_family", "ssh", "address"] {
+            new.set(unknown, Value::unknown());
+            let nodes = Value::map([("x", a.clone()), ("y", b.clone()), ("z", new.clone())]);
+            assert_eq!(planned(&|group| group.set("nodes", nodes.clone())).unwrap(), state, "{unknown}");
+        }
+        assert_eq!(
+            planned(&|group| group.set("replicas_on_different", Value::set_of(["zone"]))).unwrap(),
+            state
+        );
+        // What concerns it is planned: also a node of its own that will be reached in a way that is not known yet.
+        let mut moved = b.clone();
+        moved.set("ssh", Value::object([("host", Value::unknown())]));
+        let nodes = Value::map([("x", a.clone()), ("y", moved)]);
+        let plan = planned(&|group| group.set("nodes", nodes.clone())).unwrap();
+        assert!(!plan.get("resource_group").is_wholly_known());
+        assert_eq!(plan.get("replicas"), state.get("replicas"));
+        assert_ne!(planned(&|group| group.set("net", Value::map([("protocol", "A")]))).unwrap(), state);
+        // Another DRBD under it is no change, unless it cannot do what is declared.
+        let mut nine = b;
+        nine.set("drbd_family", "9");
+        let nodes = Value::map([("x", a), ("y", nine)]);
+        assert_eq!(planned(&|group| group.set("nodes", nodes.clone())).unwrap(), state);
     }
 
     #[test]

@@ -7,13 +7,13 @@ use drbd_schemas::{Secret, VolumeNumber};
 use serde::{Deserialize, Serialize};
 use tfplugin::{
     ApplyResult, Context, CreateRequest, Decode, DeleteRequest, DeleteResult, Diagnostic, Diagnostics,
-    ImportResult, Path, PlanRequest, PlanResult, ReadRequest, ReadResult, Resource, Schema, UpdateRequest,
-    Value,
+    ImportResult, Path, PlanRequest, PlanResult, RawState, ReadRequest, ReadResult, Resource, Schema,
+    UpdateRequest, UpgradeResult, Value,
 };
 use tokio::time::Instant;
 
 use super::model::{VolumeModel, replicas_value};
-use super::{copies, declare, import, plan, schema};
+use super::{copies, declare, import, plan, schema, upgrade};
 use crate::direct::DirectEngine;
 use crate::engine::{self, Engine, Members, Outcome, Run, Sight, Standing, Storage, Wanted};
 use crate::provider::Shared;
@@ -411,6 +411,10 @@ impl Resource for VolumeResource {
 
     async fn delete(&self, req: DeleteRequest, ctx: &Context) -> DeleteResult {
         self.try_delete(&req, ctx).await.unwrap_or_else(DeleteResult::failed)
+    }
+
+    async fn upgrade(&self, _version: i64, state: RawState, _ctx: &Context) -> UpgradeResult {
+        upgrade::from_version_0(&state).map_err(Diagnostics::from).into()
     }
 
     async fn import(&self, id: &str, _ctx: &Context) -> ImportResult {

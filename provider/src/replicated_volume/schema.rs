@@ -25,7 +25,7 @@ pub(crate) const DESCRIPTION: &str = "A block device that is replicated between 
 
 /// The schema of the resource.
 pub(crate) fn schema() -> Schema {
-    Schema::new().description(DESCRIPTION).attributes(configured()).attributes(computed())
+    Schema::new().version(1).description(DESCRIPTION).attributes(configured()).attributes(computed())
 }
 
 /// The part of a volume that its declaration needs. `drbd_replicated_volume.this` gives more; Terraform drops the rest.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Attributes of `drbd_resource_group`, and the part of them that a volume takes over.
+//! Attributes of `drbd_resource_group`, and the two of them that a volume holds.
 
 use drbd_schemas::Section;
 use drbd_schemas::address::Endpoint;
 use drbd_schemas::declaration::DEFAULT_MAX_PEERS;
 use tfplugin::{Attribute, Diagnostics, Number, Path, Schema, Type, Value};
 
+use super::for_volumes;
 use crate::node::schema as node;
 use crate::options;
 
@@ -19,22 +20,37 @@ pub(crate) const DESCRIPTION: &str = "How replicated volumes are made and where 
 
 /// The schema of the resource.
 pub(crate) fn schema() -> Schema {
-    let id = Attribute::string("id").computed().description("The group's name.");
-    Schema::new().description(DESCRIPTION).attribute(id).attributes(members(true))
+    Schema::new().version(1).description(DESCRIPTION).attributes([
+        Attribute::string("id").computed().description("The group's name."),
+        Attribute::of(for_volumes::NAME, Type::map(Type::String)).computed().description(
+            "What the volumes of the group need of it, in short: they hold this and the name, and nothing else. Its form belongs to the \
+             provider; for what it says read the other attributes.",
+        ),
+    ]).attributes(configured())
 }
 
-/// The part of a group that a volume needs. `resource_group = drbd_resource_group.this` gives more; Terraform drops the rest.
+/// What a volume holds of a group. `resource_group = drbd_resource_group.this` gives more; Terraform drops the rest.
 pub(crate) fn in_volume() -> Vec<Attribute> {
-    members(false)
+    vec![
+        name(),
+        Attribute::of(for_volumes::NAME, Type::map(Type::String))
+            .required()
+            .description("The attribute of this name of the group."),
+    ]
 }
 
-fn members(with_defaults: bool) -> Vec<Attribute> {
-    let place_count = Attribute::number("place_count").optional().validate(place_count).description(
-        "How many replicas each volume has, from 1 to 32; 2 unless set. In this version the replicas of an existing volume stay as \
-         they are: a group that would give it others is refused in the plan.",
-    );
+/// The type of a group as the volumes of schema version 0 held it.
+pub(crate) fn whole_type() -> Type {
+    Schema::new().attributes(configured()).object_type()
+}
+
+fn name() -> Attribute {
+    Attribute::string("name").required().validate(group_name).description("Name of the group.")
+}
+
+fn configured() -> Vec<Attribute> {
     vec![
-        Attribute::string("name").required().validate(group_name).description("Name of the group."),
+        name(),
         Attribute::map_nested("nodes", node::in_group()).required().validate(nodes).description(
             "The nodes to choose from, as whole `drbd_node` objects: `nodes = drbd_node.this` where that has a `for_each`, or \
              `nodes = { a = drbd_node.a, b = drbd_node.b }`. The keys do not matter.",
@@ -42,11 +58,14 @@ fn members(with_defaults: bool) -> Vec<Attribute> {
         Attribute::string("storage_pool").required().description(
             "Name of the storage pool that holds the replicas. Nodes without a pool of this name get none.",
         ),
-        if with_defaults { place_count.default(u64::from(DEFAULT_PLACE_COUNT)) } else { place_count },
-        Attribute::of("replicas_on_different", Type::list(Type::String)).optional().description(
+        Attribute::number("place_count").default(u64::from(DEFAULT_PLACE_COUNT)).validate(place_count).description(
+            "How many replicas each volume has, from 1 to 32; 2 unless set. In this version the replicas of an existing volume stay as \
+             they are: a group that would give it others is refused in the plan.",
+        ),
+        Attribute::of("replicas_on_different", Type::set(Type::String)).optional().description(
             "Labels whose values must differ between any two replicas of a volume, for example `[\"zone\"]`.",
         ),
-        Attribute::of("replicas_on_same", Type::list(Type::String)).optional().description(
+        Attribute::of("replicas_on_same", Type::set(Type::String)).optional().description(
             "Labels whose values must be the same on all replicas of a volume.",
         ),
         options::attribute(Section::Options),
@@ -62,15 +81,15 @@ fn members(with_defaults: bool) -> Vec<Attribute> {
 
 fn connections() -> Attribute {
     let members = vec![
-        Attribute::of("nodes", Type::list(Type::String)).required().description("Names of the two nodes."),
+        Attribute::of("nodes", Type::set(Type::String)).required().description("Names of the two nodes."),
         options::attribute(Section::Net),
         Attribute::of("paths", Type::list(Type::map(Type::String))).optional().validate(paths).description(
             "Network paths between the two, each with one `address:port` per node name, for IPv6 `[address]:port`. Unset: one path \
              over the nodes' addresses. More than one needs DRBD 9.",
         ),
     ];
-    Attribute::list_nested("connections", members).optional().validate(pairs).description(
-        "What differs for single pairs of nodes. A pair counts for a volume that has replicas on both.",
+    Attribute::set_nested("connections", members).optional().description(
+        "What differs for single pairs of nodes, which are among `nodes`. A pair counts for a volume that has replicas on both.",
     )
 }
 
@@ -122,25 +141,6 @@ fn nodes(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
         {
             let detail = format!("{path} has the node {name:?} twice, under the keys {other:?} and {key:?}.");
             diagnostics.error_at(path, "Node given twice", detail);
-        }
-    }
-}
-
-fn pairs(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
-    for (i, connection) in value.elements().unwrap_or_default().iter().enumerate() {
-        let nodes = connection.get("nodes");
-        if !nodes.is_wholly_known() {
-            continue;
-        }
-        let names: Vec<&str> =
-            nodes.elements().unwrap_or_default().iter().filter_map(Value::as_str).collect();
-        if !matches!(names.as_slice(), [a, b] if a != b) {
-            let at = path.index(i).attribute("nodes");
-            diagnostics.error_at(
-                &at,
-                "Not a pair of nodes",
-                format!("{at} must name two different nodes; it names {names:?}."),
-            );
         }
     }
 }

@@ -87,7 +87,7 @@ fn groups_are_checked() {
     let group =
         |more: &str| NODES.replace("storage_pool = \"data\"", &format!("storage_pool = \"data\"\n{more}"));
     refused(&group("place_count = 0"), &["place_count must be a whole number from 1 to 32"]);
-    refused(&group("connections = [{ nodes = [\"h1\"] }]"), &["must name two different nodes"]);
+    refused(&group("connections = [{ nodes = [\"h1\"] }]"), &["must be two different ones"]);
     let paths = "connections = [{ nodes = [\"h1\", \"h2\"], paths = [{ h1 = \"10.0.0.1\", h2 = \"10.0.0.2:7000\" }] }]";
     refused(&group(paths), &["Not an endpoint", "ADDRESS:PORT"]);
 }

@@ -7,6 +7,7 @@
 mod bad_input;
 mod documentation;
 mod faults;
+mod groups;
 mod inventory;
 mod life;
 mod support;

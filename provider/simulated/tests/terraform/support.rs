@@ -190,6 +190,16 @@ impl Terraform {
         resources.into_iter().find(|r| r["address"] == address).unwrap_or_default()
     }
 
+    /// The state as terraform stores it.
+    pub(crate) fn state_file(&self) -> Value {
+        serde_json::from_str(&std::fs::read_to_string(self.path("work/terraform.tfstate")).unwrap()).unwrap()
+    }
+
+    /// Puts another state in its place.
+    pub(crate) fn set_state_file(&self, text: &str) {
+        std::fs::write(self.path("work/terraform.tfstate"), text).unwrap();
+    }
+
     pub(crate) fn world(&self) -> World {
         serde_json::from_str(&std::fs::read_to_string(self.path("world.json")).unwrap()).unwrap()
     }
