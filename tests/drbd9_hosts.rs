@@ -131,6 +131,12 @@ fn replicas_that_were_removed_vote_no_more() {
     }
     assert_eq!(quorum(2), "\"quorum\": true\n", "two of three are a majority");
     assert_eq!(quorum(1), "\"quorum\": false\n");
+    // Its disk is UpToDate, and answers every read and write with an error.
+    let wait = json!({ "name": "r0", "condition": "up_to_date", "timeout": 1 });
+    let late = call(&lab, 1, "drbd_wait", &wait).unwrap().refused("timed_out");
+    assert!(late.msg().contains("volume 0 has no quorum on this node"), "{}", late.msg());
+    let reply = call(&lab, 1, "drbd_resource", &three).unwrap().ok();
+    assert!(reply.msg().contains("h2 is not connected (Connecting); 0 of 2 peers are"), "{}", reply.msg());
     write_noise(&lab, 2).unwrap();
 }
 
@@ -280,6 +286,14 @@ fn a_comparison_names_the_peer_that_differs() {
     assert!(differs.msg().contains("volume 0 differs from h2 in 8KiB"), "{}", differs.msg());
     assert!(!differs.msg().contains("h3"), "{}", differs.msg());
     assert_eq!([content(1), content(2)], before, "nothing is repaired");
+    // It runs as declared, and that is not the whole truth; who waits for good data everywhere waits on.
+    let known = "volume 0 differs from h2 in 8KiB";
+    let reply = call(&lab, 1, "drbd_resource", &declared).unwrap().ok();
+    assert!(!reply.changed() && reply.msg().contains("as declared, but not healthy"), "{}", reply.msg());
+    assert!(reply.0["warnings"].to_string().contains(known), "{:#}", reply.0);
+    let wait = json!({ "name": "r0", "condition": "all_up_to_date", "timeout": 1 });
+    let late = call(&lab, 1, "drbd_wait", &wait).unwrap().refused("timed_out");
+    assert!(late.msg().contains(known), "{}", late.msg());
 
     lab.cut_pair(1, 2).unwrap();
     lab.eventually(1, MINUTE, "drbdadm cstate r0:h2 | grep -qx Connecting").unwrap();

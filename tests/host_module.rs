@@ -108,6 +108,21 @@ fn from_blank_disks_to_replicated_data_and_no_change_after() {
 
     a_repeated_run_runs_nothing(&lab, &declared);
     facts_are_what_the_kernel_says(&lab);
+    a_device_that_does_no_io_is_not_good(&lab, &declared);
+}
+
+/// `adjust` does not see I/O that was suspended by hand: everything is as declared, and nothing works.
+fn a_device_that_does_no_io_is_not_good(lab: &Lab, declared: &Value) {
+    lab.sh(1, "drbdadm suspend-io r0").unwrap();
+    let reply = call(lab, 1, "drbd_resource", declared).unwrap().ok();
+    assert!(!reply.changed() && reply.msg().contains("suspended by hand"), "{}", reply.msg());
+    let wait = json!({ "name": "r0", "condition": "up_to_date", "timeout": 1 });
+    let late = call(lab, 1, "drbd_wait", &wait).unwrap().refused("timed_out");
+    assert!(late.msg().contains("suspended by hand"), "{}", late.msg());
+    let info = call(lab, 1, "drbd_info", &json!({})).unwrap().ok();
+    assert_eq!(info.0["facts"]["resources"]["r0"]["running"]["suspended_by"], json!(["user"]));
+    lab.sh(1, "drbdadm resume-io r0").unwrap();
+    call(lab, 1, "drbd_wait", &wait).unwrap().ok();
 }
 
 /// The current data generation of r0 on a host, without the bit that says Primary.

@@ -231,6 +231,7 @@ mod tests {
             }),
             volumes: [("0".to_owned(), VolumeFacts { backing: Some(backing), ..VolumeFacts::default() })]
                 .into(),
+            health: Vec::new(),
             pending: Vec::new(),
         };
         HostFacts {

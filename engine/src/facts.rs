@@ -2,6 +2,7 @@
 //! From what was observed to facts that travel. Pure.
 
 use crate::content;
+use crate::health;
 use crate::observed::{Content, Device, Observed};
 use crate::record::{Record, VolumeRecord};
 use crate::res_file;
@@ -77,6 +78,10 @@ pub(crate) fn resource(sources: &Sources<'_>, backing: &BTreeMap<VolumeNumber, B
         }),
         running: sources.status.map(|status| running(status, sources.only_peer)),
         volumes,
+        health: sources
+            .status
+            .map(|status| health::of(status, sources.only_peer).iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
         pending: Vec::new(),
     }
 }
@@ -120,6 +125,7 @@ fn running(status: &ResourceStatus, only_peer: Option<&str>) -> RunningFacts {
     RunningFacts {
         role: status.role.to_string(),
         suspended: !status.suspended.is_empty(),
+        suspended_by: status.suspended.iter().map(ToString::to_string).collect(),
         node_id: status.node_id,
         connections: connections.collect(),
     }
@@ -131,6 +137,7 @@ fn connection_facts(connection: &ConnectionStatus) -> ConnectionFacts {
             replication: peer.replication_state.to_string(),
             disk: peer.peer_disk_state.to_string(),
             out_of_sync_bytes: peer.out_of_sync_kib.map(|kib| kib * 1024),
+            paused_by: peer.resync_suspended.iter().map(ToString::to_string).collect(),
             done_percent: peer.done.map(|done| f64::from(done.hundredths()) / 100.0),
         };
         (peer.volume.to_string(), facts)

@@ -13,6 +13,7 @@
 //! * [`step`] is the closed vocabulary, [`ops`] says which commands a step needs, [`apply`] runs them.
 //! * [`run`] puts these in order for one module call and words the reply; [`info`], [`wait`], [`pool`], [`sync`],
 //!   [`role`] and [`verify`] are the other modules.
+//! * [`health`] says what is wrong with a resource that runs as declared.
 //! * [`agreement`] compares what all hosts of a resource say of it.
 //! * [`drift`], [`placement`] and [`allocate`] serve whoever looks after many hosts at once.
 //! * [`tools`] has one file per external program.
@@ -25,6 +26,7 @@ pub mod apply;
 pub mod content;
 pub mod drift;
 pub mod facts;
+pub mod health;
 pub mod host;
 pub mod info;
 pub mod meeting;

@@ -6,6 +6,7 @@
 
 use crate::apply::{self, StepError};
 use crate::facts;
+use crate::health::{self, Ailment};
 use crate::host::{Host, HostError};
 use crate::observe::{self, ObserveError};
 use crate::observed::{DryRun, Observed};
@@ -204,9 +205,14 @@ fn converge(host: &impl Host, args: &ResourceArgs, mode: Mode, mut reply: Reply)
     if mode.diff {
         reply.diff = diff(&seen, args.name.as_str());
     }
+    let ailments = match (&seen.observed.status, args.run.state) {
+        (Some(status), State::Present | State::Up) => health::of(status, peer.as_deref()),
+        _ => Vec::new(),
+    };
+    reply.warnings.extend(ailments.iter().map(|ailment| format!("{}: {ailment}", args.name)));
     if mode.check || seen.plan.is_empty() {
         reply.actions = apply::actions(&seen.plan);
-        reply.msg = summary(&seen.plan, args, mode);
+        reply.msg = summary(&seen.plan, args, mode, &ailments);
         reply.after.clone_from(&reply.before);
         reply.next_steps = pending_steps(&reply);
         return Ok(reply);
@@ -245,7 +251,7 @@ fn verify(
             if !seen.plan.is_empty() {
                 return not_converged(reply, &seen, args.name.as_str());
             }
-            reply.msg = summary(&before.plan, args, Mode::default());
+            reply.msg = summary(&before.plan, args, Mode::default(), &[]);
             reply.next_steps = pending_steps(&reply);
             reply
         }
@@ -312,15 +318,15 @@ pub(crate) fn failed(mut reply: Reply, error: &StepError, name: &str) -> Reply {
     reply
 }
 
-fn summary(plan: &Plan, args: &ResourceArgs, mode: Mode) -> String {
+fn summary(plan: &Plan, args: &ResourceArgs, mode: Mode, ailments: &[Ailment]) -> String {
     let name = &args.name;
     if plan.is_empty() {
         return match args.run.state {
             State::Present if !args.run.steps.is_empty() => {
                 format!("{name}: nothing to do in the steps that were asked for.")
             }
-            State::Present => format!("{name} is as declared."),
-            State::Up => format!("{name} is up."),
+            State::Present => format!("{name} is as declared{}.", but(ailments)),
+            State::Up => format!("{name} is up{}.", but(ailments)),
             State::Down => format!("{name} is down."),
             State::Absent => format!("{name} is absent."),
         };
@@ -328,6 +334,12 @@ fn summary(plan: &Plan, args: &ResourceArgs, mode: Mode) -> String {
     let steps: Vec<String> = plan.steps.iter().map(|planned| planned.step.to_string()).collect();
     let verb = if mode.check { "would be done" } else { "done" };
     format!("{name}: {} steps {verb}: {}.", steps.len(), steps.join(", "))
+}
+
+/// What keeps a good answer from being the whole truth.
+fn but(ailments: &[Ailment]) -> String {
+    let each: Vec<String> = ailments.iter().map(ToString::to_string).collect();
+    if each.is_empty() { String::new() } else { format!(", but not healthy: {}", each.join("; ")) }
 }
 
 fn pending_steps(reply: &Reply) -> Vec<String> {

@@ -3,12 +3,14 @@
 
 use crate::agreement;
 use crate::facts;
+use crate::health;
 use crate::host::Host;
 use crate::observe;
 use crate::observed::Observed;
 use crate::refusal::Refusal;
 use crate::run::{Mode, RunError, blank_reply, evidence, only_peer};
-use crate::tools::drbdsetup::{ConnectionState, DiskState, ResourceStatus};
+use crate::tools::drbdsetup::{ConnectionState, DiskState, PeerDeviceStatus, ResourceStatus};
+use drbd_schemas::ByteSize;
 use drbd_schemas::args::{Condition, Module, WaitArgs};
 use drbd_schemas::facts::HostFacts;
 use drbd_schemas::reply::{Code, Reply};
@@ -166,6 +168,12 @@ fn missing(status: &ResourceStatus, condition: Condition, alone: bool) -> Vec<St
         }
     }
     if condition != Condition::Connected {
+        // A device that does no I/O is of no use, however good its data.
+        missing.extend(
+            status.suspended.iter().map(|reason| format!("the device is {}", health::suspended(reason))),
+        );
+        let voteless = status.devices.iter().filter(|device| device.quorum == Some(false));
+        missing.extend(voteless.map(|device| format!("volume {} has no quorum on this node", device.volume)));
         let wanting =
             status.devices.iter().filter(|d| d.disk_state != DiskState::UpToDate && d.client != Some(true));
         missing.extend(wanting.map(|device| format!("volume {} is {}", device.volume, device.disk_state)));
@@ -173,22 +181,40 @@ fn missing(status: &ResourceStatus, condition: Condition, alone: bool) -> Vec<St
     if condition == Condition::AllUpToDate {
         for connection in &status.connections {
             let peer = connection.name.as_deref().unwrap_or("the peer");
-            for volume in connection
-                .peer_devices
-                .iter()
-                .filter(|v| v.peer_disk_state != DiskState::UpToDate && v.peer_client != Some(true))
-            {
-                let progress = volume.done.map(|done| {
-                    format!(", {}.{:02} % done", done.hundredths() / 100, done.hundredths() % 100)
-                });
-                missing.push(format!(
-                    "volume {} on {peer} is {}{}",
-                    volume.volume,
-                    volume.peer_disk_state,
-                    progress.unwrap_or_default()
-                ));
-            }
+            missing.extend(connection.peer_devices.iter().filter_map(|volume| lacking(volume, peer)));
         }
     }
     missing
+}
+
+/// Why a peer's replica does not count as good, if it does not.
+fn lacking(volume: &PeerDeviceStatus, peer: &str) -> Option<String> {
+    let number = volume.volume;
+    let owed = volume.out_of_sync_kib.map(|kib| ByteSize::from_bytes(kib * 1024));
+    if volume.peer_client == Some(true) {
+        return None;
+    }
+    if volume.peer_disk_state == DiskState::UpToDate {
+        let owed = owed.filter(|owed| owed.bytes() > 0)?;
+        return Some(format!("volume {number} differs from {peer} in {owed}"));
+    }
+    let progress = volume
+        .done
+        .map(|done| format!(", {}.{:02} % done", done.hundredths() / 100, done.hundredths() % 100));
+    let owed = match owed.filter(|_| volume.replication_state.is_resync()) {
+        // Seen on 9.3.3, after a lost quorum that came back: the two never notice that they are done.
+        Some(owed) if owed.bytes() == 0 => {
+            format!(
+                ", {} with nothing out of sync; one write to the device ends it",
+                volume.replication_state
+            )
+        }
+        Some(owed) => format!(", {owed} to go ({})", volume.replication_state),
+        None => String::new(),
+    };
+    Some(format!(
+        "volume {number} on {peer} is {}{}{owed}",
+        volume.peer_disk_state,
+        progress.unwrap_or_default()
+    ))
 }

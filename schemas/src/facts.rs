@@ -65,6 +65,10 @@ pub struct ResourceFacts {
     pub running: Option<RunningFacts>,
     /// Its volumes, by number.
     pub volumes: BTreeMap<String, VolumeFacts>,
+    /// What is wrong although it may run as declared: suspended I/O, lost quorum, an Outdated disk, a peer that is away, blocks
+    /// that differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<String>,
     /// What `drbdadm adjust` would do now, one line a command, secrets masked; empty when the kernel runs what the file
     /// says.
     pub pending: Vec<String>,
@@ -88,6 +92,9 @@ pub struct RunningFacts {
     pub role: String,
     /// I/O is suspended.
     pub suspended: bool,
+    /// Why, DRBD's words: user, no-data, fencing, quorum.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspended_by: Vec<String>,
     /// Own node-id (DRBD 9).
     pub node_id: Option<u8>,
     /// Connections, by peer name (DRBD 8.4 has one, named as the configuration names the peer).
@@ -116,6 +123,9 @@ pub struct PeerVolumeFacts {
     pub out_of_sync_bytes: Option<u64>,
     /// Progress of a running resync in percent.
     pub done_percent: Option<f64>,
+    /// Why a resync is paused, DRBD's words: user, peer, dependency.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paused_by: Vec<String>,
 }
 
 /// One volume on one host.

@@ -77,7 +77,7 @@ impl World {
             ..VolumeFacts::default()
         };
         let volumes = BTreeMap::from([("0".to_owned(), volume)]);
-        ResourceFacts { config, running, volumes, pending: Vec::new() }
+        ResourceFacts { config, running, volumes, health: Vec::new(), pending: Vec::new() }
     }
 
     fn connection(&self, here: &str, peer: &str, name: &str) -> ConnectionFacts {
