@@ -66,6 +66,18 @@ fn the_kernel_refuses_the_combinations_that_the_schemas_refuse() {
             assert!(refused.msg().contains(rule.option), "{}", refused.msg());
         }
     }
+
+    // What this one host lacks, only it can say.
+    let with = |change: fn(&mut Value)| {
+        let mut declared = r0(&lab, &thin());
+        change(&mut declared);
+        call(&lab, 1, "drbd_resource", &declared).unwrap().refused("environment").msg().to_owned()
+    };
+    let said = with(|declared| declared["net"] = json!({ "verify-alg": "sha-none" }));
+    assert!(said.contains("net.verify-alg sha-none: the kernel of h1 has no digest sha-none"), "{said}");
+    let said = with(|declared| declared["nodes"]["h1"]["address"] = json!("10.99.0.77"));
+    assert!(said.contains("10.99.0.77 of h1, which does not have that address (it has 10.99.0.11"), "{said}");
+    lab.sh(1, "! ls /etc/drbd.d/*.res && ! test -e /dev/vg0").unwrap();
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod claims;
 mod created;
 mod devices;
+mod needs;
 mod staging;
 mod standing;
 mod uses;
@@ -16,11 +17,12 @@ pub(crate) use claims::{
     ports_of as ports_of_running,
 };
 pub(crate) use devices::{claimed as device_claimed, content as device_content, user as device_user};
+pub(crate) use needs::of as needs_of;
 pub(crate) use uses::uses;
 
 use self::devices::Backing;
 use crate::host::{Cmd, Host, HostError};
-use crate::observed::{DryRun, Observed};
+use crate::observed::{DryRun, Needs, Observed};
 use crate::plan::Plan;
 use crate::record::{self, Record};
 use crate::res_file;
@@ -85,6 +87,7 @@ fn resource_knowing(
     }
     if !observed.runs_as_declared() {
         observed.listening = listening(host)?;
+        observed.needs = needs::of(host, declared, node_name)?;
     }
     let backings = devices::backings(host, declared, node_name)?;
     if matches!(node.storage, Storage::LvmThin { .. } | Storage::Lvm { .. }) {
@@ -139,6 +142,7 @@ fn by_name_and(host: &impl Host, name: &str, when: Show) -> Result<Observed, Obs
         config: host.read(&res_file::path(name))?,
         claims: claims_of_others(host, name, &others, &shown)?,
         listening: Vec::new(),
+        needs: Needs::default(),
         status: own.into_iter().next(),
         running: shown.into_iter().find(|running| running.name == name),
         devices: BTreeMap::new(),

@@ -7,6 +7,7 @@ use crate::record::Record;
 use crate::tools::drbdadm::{AdjustCommand, AdjustStep};
 use crate::tools::drbdsetup::{ResourceStatus, RunningResource};
 use crate::tools::lvm::{Filter, LvmReport};
+use crate::tools::proc::{Digest, OwnAddresses};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::facts::DrbdFacts;
 use std::collections::BTreeMap;
@@ -28,6 +29,9 @@ pub struct Observed {
     /// Where something on this host listens for TCP connections, DRBD itself included. Not looked at where the resource
     /// [runs as declared](Self::runs_as_declared): its ports are its own.
     pub listening: Vec<SocketAddr>,
+    /// What the declaration needs of this host's kernel and network. Not looked at where the resource
+    /// [runs as declared](Self::runs_as_declared): then they are there.
+    pub needs: Needs,
     /// The resource's state in the kernel.
     pub status: Option<ResourceStatus>,
     /// The configuration that the kernel runs. Not asked for where it [runs as declared](Self::runs_as_declared) and that
@@ -54,6 +58,28 @@ impl Observed {
     pub fn device_status(&self, number: VolumeNumber) -> Option<&crate::tools::drbdsetup::DeviceStatus> {
         self.status.as_ref()?.devices.iter().find(|device| device.volume == number.get())
     }
+}
+
+/// What a declaration needs of a host's kernel and network, as found. Empty where it was not looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The transports that it names, and whether their module is loaded or can be.
+    pub transports: BTreeMap<String, bool>,
+    /// The digests that it names.
+    pub digests: BTreeMap<String, DigestFound>,
+    /// The addresses that the host has.
+    pub addresses: OwnAddresses,
+}
+
+/// A digest of the kernel, as found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestFound {
+    /// The kernel has it.
+    Ready(Digest),
+    /// A module brings it.
+    Loadable,
+    /// Neither.
+    Missing,
 }
 
 /// What something else on this host claims.
@@ -150,6 +176,8 @@ pub enum DryRun {
     Refused {
         /// The file that it blames, unless that is the declared one.
         foreign_file: Option<String>,
+        /// What is declared is somebody else's already: a name, a port, a minor.
+        clash: bool,
         /// Its words.
         message: String,
     },

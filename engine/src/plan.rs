@@ -6,6 +6,7 @@
 //! (growing), [`remove`] (the ways out). Check mode, `terraform plan`, diff output and the real run print this value.
 
 pub mod metadata;
+pub(crate) mod needs;
 pub mod parts;
 pub(crate) mod peers;
 pub mod preflight;

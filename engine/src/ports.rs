@@ -9,9 +9,11 @@
 use crate::host::Host;
 use crate::meeting::{Knock, Meeting, Met, NoMeeting, Way};
 use crate::observe;
-use crate::plan::preflight;
+use crate::observed::Needs;
+use crate::plan::{needs, preflight};
 use crate::refusal::Refusal;
 use crate::run::{Mode, RunError, blank_reply};
+use crate::tools::proc::OwnAddresses;
 use drbd_schemas::address::Endpoint;
 use drbd_schemas::args::{Module, PortsArgs};
 use drbd_schemas::reply::{Code, Reply};
@@ -33,6 +35,9 @@ pub fn ports(host: &impl Host, args: &PortsArgs, mode: Mode) -> Reply {
 fn meet(host: &impl Host, args: &PortsArgs, mut reply: Reply) -> Result<Reply, RunError> {
     let resource = &args.resource;
     let (node, _) = preflight::node_called(resource, &host.node_name()?)?;
+    // All nodes are asked here before the first one is touched. The meeting itself shows whether the address is there.
+    let needs = Needs { addresses: OwnAddresses::default(), ..observe::needs_of(host, resource, &node)? };
+    needs::check(resource, &node, &needs, None)?;
     let statuses = observe::statuses(host, &observe::drbd(host)?)?;
     if statuses.iter().any(|status| status.name == resource.name().as_str()) {
         reply.msg = format!(

@@ -214,7 +214,7 @@ fn never_used(backing: &BackingFacts, node: &NodeName, number: VolumeNumber) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observed::DryRun;
+    use crate::observed::{DryRun, Needs};
     use crate::record::Record;
     use crate::tools::drbdsetup;
     use crate::tools::lvm::{Filter, LvmReport};
@@ -255,6 +255,7 @@ mod tests {
             config: None,
             claims: Vec::new(),
             listening: Vec::new(),
+            needs: Needs::default(),
             status: drbdsetup::parse_status(Family::V84, &output).unwrap().pop(),
             running: None,
             devices: BTreeMap::new(),

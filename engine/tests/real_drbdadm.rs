@@ -24,9 +24,13 @@ struct Answer {
 }
 
 fn ask(resource: &Resource, family: Family, node: &str, args: &[&str]) -> Answer {
+    ask_text(&res_file::render(resource, family, Secrets::Written), family, node, args)
+}
+
+fn ask_text(text: &str, family: Family, node: &str, args: &[&str]) -> Answer {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("r.res");
-    std::fs::write(&file, res_file::render(resource, family, Secrets::Written)).unwrap();
+    std::fs::write(&file, text).unwrap();
     let version = if family == Family::V84 { "8.4.11" } else { "9.2.18" };
     let output = Command::new("/usr/sbin/drbdadm")
         .arg("-c")
@@ -216,11 +220,31 @@ fn every_option_of_the_table_is_one_that_drbdadm_knows() {
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 
+/// What is refused as out of range is what the tool refuses, and nothing else.
+#[test]
+fn sizes_have_the_tools_ranges() {
+    let ask_for = |option: &options::OptionInfo, value: &str| {
+        let mut declared = pair();
+        declared[option.section.keyword()] = json!({ option.name: "1M" });
+        let file = res_file::render(&resource(declared), Family::V9, Secrets::Written);
+        let changed = file.replace(&format!("{} 1M;", option.name), &format!("{} {value};", option.name));
+        assert_ne!(file, changed, "{}", option.name);
+        ask_text(&changed, Family::V9, "h1", &["dump", "r0"]).ok
+    };
+    for option in options::OPTIONS {
+        let Kind::Size(range) = option.kind else { continue };
+        for end in range.ends() {
+            assert!(ask_for(option, &end), "{} {end}", option.name);
+        }
+        assert!(!ask_for(option, &range.beyond()), "{} {}", option.name, range.beyond());
+    }
+}
+
 fn values(kind: Kind) -> Vec<String> {
     match kind {
         Kind::Bool => vec!["yes".into(), "no".into()],
         Kind::Int(min, max) => vec![min.to_string(), max.to_string()],
-        Kind::Size => vec!["1M".into()],
+        Kind::Size(_) => vec!["1M".into()],
         Kind::Word(words) => words.iter().map(|word| (*word).to_owned()).collect(),
         Kind::WordOrCount(words) => words.iter().map(|word| (*word).to_owned()).chain(["2".into()]).collect(),
         Kind::Algorithm => vec!["sha256".into()],

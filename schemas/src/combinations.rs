@@ -2,8 +2,8 @@
 //! Options that are allowed each by itself and not together.
 //!
 //! DRBD's kernel module finds them only when it is given them, after the file was written, and then answers with a number. They are
-//! refused here, before anything is touched. The rules are those of `_check_net_options` in `drbd_nl.c`; `check_net_options` of
-//! DRBD 8.4 has the same three. What depends on the state of a running connection is not here: the kernel alone knows it.
+//! refused here, before anything is touched. The rules are those of `_check_net_options` and `alloc_crypto` in `drbd_nl.c`; DRBD 8.4
+//! has the same ones. What depends on the state of a running connection is not here: the kernel alone knows it.
 //! Values that have no good meaning on both sides of a connection at once are not in [`crate::options`] at all.
 
 use crate::declaration::Declaration;
@@ -19,7 +19,7 @@ pub struct Rule {
     pub option: &'static str,
     /// Its values that break the rule.
     pub values: &'static [&'static str],
-    /// The protocols with which these values work.
+    /// The protocols with which these values work; none where they never do.
     pub protocols: &'static [&'static str],
 }
 
@@ -32,6 +32,13 @@ pub const RULES: &[Rule] = &[
         option: "on-congestion",
         values: &["pull-ahead", "disconnect"],
         protocols: &["A"],
+    },
+    // `hmac_create` of the kernel's crypto layer refuses what has no blocks (`alloc_crypto` in drbd_nl.c asks it).
+    Rule {
+        kernel_error: 120,
+        option: "cram-hmac-alg",
+        values: &["crc32", "crc32c", "crct10dif", "xxhash64"],
+        protocols: &[],
     },
 ];
 
@@ -66,13 +73,18 @@ fn broken(at: &str, over: &OptionSet<InNet>, base: &OptionSet<InNet>) -> Vec<Vio
             && !rule.protocols.contains(&protocol)
     };
     let violation = |rule: &Rule| {
+        let setting = value(rule.option).unwrap_or_default();
+        let at = format!("{at}.{}", rule.option);
+        if rule.protocols.is_empty() {
+            let hint = format!("the kernel refuses a checksum here (error {})", rule.kernel_error);
+            return Violation::new(at, setting, "a cryptographic digest, such as sha256").hint(hint);
+        }
         let with = match declared {
             Some(protocol) => format!("protocol {protocol}"),
             None => format!("protocol {DEFAULT_PROTOCOL}, which is DRBD's default"),
         };
-        let setting = value(rule.option).unwrap_or_default();
         let allowed = format!("it with protocol {}", rule.protocols.join(" or "));
-        Violation::new(format!("{at}.{}", rule.option), format!("{setting} with {with}"), allowed)
+        Violation::new(at, format!("{setting} with {with}"), allowed)
             .hint(format!("the kernel refuses the two together (error {})", rule.kernel_error))
     };
     RULES.iter().filter(breaks).map(violation).collect()

@@ -90,14 +90,25 @@ pub enum Kind {
     Bool,
     /// A whole number in a range; the unit is in the description.
     Int(u64, u64),
-    /// A size: digits and an optional `k`, `M`, `G` (binary) or `s` (sectors of 512 bytes).
-    Size,
+    /// A size: digits and an optional `k`, `M`, `G` (binary) or `s` (sectors of 512 bytes), in a range.
+    Size(SizeRange),
     /// One of these words.
     Word(&'static [&'static str]),
     /// One of these words, or a whole number from 1 to 32.
     WordOrCount(&'static [&'static str]),
     /// Name of an algorithm of the kernel's crypto layer.
     Algorithm,
+}
+
+/// The sizes that an option takes (`drbd_limits.h`; `drbdsetup xml-help` prints them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeRange {
+    /// What digits without a unit count, as a power of two of bytes: 0 bytes, 9 sectors, 10 KiB.
+    unit: u32,
+    /// The smallest, in that unit.
+    min: u64,
+    /// The largest, in that unit.
+    max: u64,
 }
 
 /// One option.
@@ -127,7 +138,19 @@ const fn old(section: Section, name: &'static str, kind: Kind, description: &'st
     OptionInfo { section, name, kind, only: Some(Family::V84), description }
 }
 
-use Kind::{Algorithm, Bool, Int, Size, Word, WordOrCount};
+const fn bytes(min: u64, max: u64) -> Kind {
+    Kind::Size(SizeRange { unit: 0, min, max })
+}
+
+const fn sectors(min: u64, max: u64) -> Kind {
+    Kind::Size(SizeRange { unit: 9, min, max })
+}
+
+const fn kib(min: u64, max: u64) -> Kind {
+    Kind::Size(SizeRange { unit: 10, min, max })
+}
+
+use Kind::{Algorithm, Bool, Int, Word, WordOrCount};
 use Section::{Disk, Net, Options};
 
 /// Every option that can be declared.
@@ -218,7 +241,12 @@ pub const OPTIONS: &[OptionInfo] = &[
         Int(67, 65_534),
         "Active extents above which a connection counts as congested",
     ),
-    opt(Net, "congestion-fill", Size, "Data in flight above which a connection counts as congested"),
+    opt(
+        Net,
+        "congestion-fill",
+        sectors(0, 20_971_520),
+        "Data in flight above which a connection counts as congested",
+    ),
     opt(Net, "connect-int", Int(1, 120), "Seconds between connection attempts"),
     opt(Net, "cram-hmac-alg", Algorithm, "Algorithm with which peers prove that they know the shared secret"),
     opt(Net, "csums-after-crash-only", Bool, "Use csums-alg only for the resync after a crash"),
@@ -257,14 +285,14 @@ pub const OPTIONS: &[OptionInfo] = &[
         Word(&["A", "B", "C"]),
         "When a write is done: A local disk and send buffer, B peer's memory, C both disks",
     ),
-    opt(Net, "rcvbuf-size", Size, "TCP receive buffer; 0 lets the kernel choose"),
+    opt(Net, "rcvbuf-size", bytes(0, 10_485_760), "TCP receive buffer; 0 lets the kernel choose"),
     opt(
         Net,
         "rr-conflict",
         Word(&["disconnect", "call-pri-lost", "violently", "retry-connect", "auto-discard"]),
         "What happens when roles and resync direction contradict each other",
     ),
-    opt(Net, "sndbuf-size", Size, "TCP send buffer; 0 lets the kernel choose"),
+    opt(Net, "sndbuf-size", bytes(0, 10_485_760), "TCP send buffer; 0 lets the kernel choose"),
     opt(
         Net,
         "socket-check-timeout",
@@ -287,12 +315,12 @@ pub const OPTIONS: &[OptionInfo] = &[
     opt(Disk, "al-extents", Int(67, 6433), "Size of the activity log, in extents of 4 MiB"),
     opt(Disk, "al-updates", Bool, "Keep the activity log up to date"),
     opt(Disk, "c-delay-target", Int(1, 100), "Resync controller: delay aimed at, in tenths of a second"),
-    opt(Disk, "c-fill-target", Size, "Resync controller: data in flight aimed at"),
-    opt(Disk, "c-max-rate", Size, "Resync controller: largest rate, per second"),
+    opt(Disk, "c-fill-target", sectors(0, 1_048_576), "Resync controller: data in flight aimed at"),
+    opt(Disk, "c-max-rate", kib(0, 4_194_304), "Resync controller: largest rate, per second"),
     opt(
         Disk,
         "c-min-rate",
-        Size,
+        kib(0, 4_194_304),
         "Resync rate below which application I/O does not slow it further, per second",
     ),
     opt(
@@ -332,7 +360,7 @@ pub const OPTIONS: &[OptionInfo] = &[
         ]),
         "Which replica serves reads",
     ),
-    opt(Disk, "resync-rate", Size, "Resync rate with c-plan-ahead 0, per second"),
+    opt(Disk, "resync-rate", kib(1, 8_388_608), "Resync rate with c-plan-ahead 0, per second"),
     opt(
         Disk,
         "rs-discard-granularity",
@@ -358,7 +386,10 @@ impl Kind {
         match self {
             Self::Bool => "yes or no".into(),
             Self::Int(min, max) => format!("a whole number from {min} to {max}"),
-            Self::Size => "a size: digits and an optional k, M, G (binary) or s (sectors)".into(),
+            Self::Size(range) => {
+                let [min, max] = range.ends();
+                format!("a size from {min} to {max}: digits and an optional k, M, G (binary) or s (sectors)")
+            }
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::WordOrCount(words) => format!("one of {}, or a number from 1 to 32", words.join(", ")),
             Self::Algorithm => "an algorithm's name: letters, digits, - _ ( )".into(),
@@ -375,7 +406,7 @@ impl Kind {
                 _ => None,
             },
             Self::Int(min, max) => number_in(text, min, max),
-            Self::Size => is_size(text).then(|| text.to_owned()),
+            Self::Size(range) => range.takes(text).then(|| text.to_owned()),
             Self::Word(words) => words.contains(&text).then(|| text.to_owned()),
             Self::WordOrCount(words) => {
                 // YAML reads a bare `off` as false; here it can only have been meant as the word.
@@ -393,12 +424,41 @@ fn number_in(text: &str, min: u64, max: u64) -> Option<String> {
     (min..=max).contains(&number).then(|| number.to_string())
 }
 
-fn is_size(text: &str) -> bool {
-    let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', 's']);
-    text.len() - digits.len() <= 1
-        && digits.len() <= 15
-        && digits.parse::<u64>().is_ok()
-        && !digits.starts_with('+')
+impl SizeRange {
+    /// The smallest and the largest size, in words of DRBD.
+    pub fn ends(self) -> [String; 2] {
+        [self.spelled(self.min), self.spelled(self.max)]
+    }
+
+    /// The next size above the largest one.
+    pub fn beyond(self) -> String {
+        self.spelled(self.max + 1)
+    }
+
+    fn spelled(self, number: u64) -> String {
+        match self.unit {
+            0 => format!("{number}"),
+            9 => format!("{number}s"),
+            _ => format!("{number}k"),
+        }
+    }
+
+    fn takes(self, text: &str) -> bool {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text.get(digits.len()..).unwrap_or_default() {
+            "" => self.unit,
+            "s" => 9,
+            "k" | "K" => 10,
+            "m" | "M" => 20,
+            "g" | "G" => 30,
+            _ => return false,
+        };
+        let number: Option<u64> =
+            digits.parse().ok().filter(|_| digits.len() <= 15 && !digits.starts_with('+'));
+        let bytes = |number: u64, unit: u32| u128::from(number) << unit;
+        let range = bytes(self.min, self.unit)..=bytes(self.max, self.unit);
+        number.is_some_and(|number| range.contains(&bytes(number, unit)))
+    }
 }
 
 fn is_algorithm(text: &str) -> bool {
@@ -530,6 +590,21 @@ mod tests {
         assert!(net.set("max-buffers", "31").is_err());
         assert!(net.set("protocol", "D").is_err());
         assert!(net.set("sndbuf-size", "2M; }").is_err());
+        for (size, allowed) in [
+            ("10M", true),
+            ("10485760", true),
+            ("20480s", true),
+            ("10485761", false),
+            ("1G", false),
+            ("1x", false),
+            ("", false),
+            ("999999999999999G", false),
+        ] {
+            assert_eq!(net.set("sndbuf-size", size).is_ok(), allowed, "{size}");
+        }
+        let mut disk = OptionSet::<InDisk>::default();
+        assert!(disk.set("resync-rate", "0").is_err() && disk.set("resync-rate", "1").is_ok());
+        assert!(disk.set("c-fill-target", "1048576").is_ok() && disk.set("c-fill-target", "513M").is_err());
         assert!(net.set("verify-alg", "sha1\"; }").is_err());
     }
 

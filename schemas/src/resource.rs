@@ -68,6 +68,15 @@ impl Resource {
         self.0.connections.iter().find(|c| c.nodes.contains(a) && c.nodes.contains(b))
     }
 
+    /// What a net option is on the connections of a node, without what is left to DRBD's default.
+    pub fn net_values<'a>(&'a self, node: &'a NodeName, option: &str) -> BTreeSet<&'a str> {
+        let of_pair = |peer: &NodeName| {
+            let own = self.connection(node, peer).and_then(|connection| connection.net.get(option));
+            own.or_else(|| self.0.net.get(option))
+        };
+        self.peers_of(node).filter_map(|(peer, _)| of_pair(peer)).collect()
+    }
+
     /// The paths of one pair: the endpoint of `a`, then of `b`.
     pub fn paths(&self, a: &NodeName, b: &NodeName) -> Vec<(Endpoint, Endpoint)> {
         let declared = self.connection(a, b).map(|c| c.paths.as_slice()).unwrap_or_default();

@@ -22,7 +22,8 @@ pub(super) fn dry_run(
     let staged = format!("{DIR}/{name}.res");
     let top = format!("{DIR}/{name}.conf");
     let existing = host.read(TOP)?.unwrap_or_default();
-    let refused = |message: String| Ok(DryRun::Refused { foreign_file: Some(TOP.to_owned()), message });
+    let refused =
+        |message: String| Ok(DryRun::Refused { foreign_file: Some(TOP.to_owned()), clash: false, message });
     let patterns = match drbdadm::include_patterns(TOP, &existing) {
         Ok(patterns) => patterns,
         Err(error) => return refused(error.to_string()),
@@ -73,5 +74,9 @@ fn blame(failure: &DrbdFailure, staged: &str) -> DryRun {
     let foreign = places()
         .find(|place| !is_staged(place))
         .filter(|_| !clash && !places().any(|place| is_staged(&place)));
-    DryRun::Refused { foreign_file: foreign.map(|place| place.file.clone()), message: failure.to_string() }
+    DryRun::Refused {
+        foreign_file: foreign.map(|place| place.file.clone()),
+        clash,
+        message: failure.to_string(),
+    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! May this host be touched at all: right host, right DRBD, readable configuration, nothing taken.
 
-use super::{Context, Plan};
+use super::{Context, Plan, needs};
 use crate::observe;
 use crate::observed::{DryRun, Observed};
 use crate::refusal::Refusal;
@@ -67,7 +67,8 @@ pub(crate) fn family(observed: &Observed) -> Result<Family, Refusal> {
 pub(crate) fn check(context: &Context<'_>) -> Result<(), Refusal> {
     check_family(context)?;
     check_claims(context)?;
-    check_configuration(context)
+    check_configuration(context)?;
+    needs::check(context.resource, &context.name, &context.observed.needs, context.observed.running.as_ref())
 }
 
 fn check_family(context: &Context<'_>) -> Result<(), Refusal> {
@@ -135,7 +136,7 @@ fn endpoints(context: &Context<'_>) -> Vec<Endpoint> {
 
 fn check_configuration(context: &Context<'_>) -> Result<(), Refusal> {
     match &context.observed.dry_run {
-        DryRun::Refused { foreign_file: Some(file), message } => {
+        DryRun::Refused { foreign_file: Some(file), message, .. } => {
             let text = format!(
                 "the existing DRBD configuration of {} cannot be read ({file}): {message}",
                 context.name
@@ -143,12 +144,16 @@ fn check_configuration(context: &Context<'_>) -> Result<(), Refusal> {
             Err(Refusal::new(Code::BrokenConfig, text)
                 .next(format!("Repair or remove {file}: every drbdadm call on this host fails until then.")))
         }
-        DryRun::Refused { foreign_file: None, message } => {
+        DryRun::Refused { foreign_file: None, clash: true, message } => {
             let text = format!(
                 "drbdadm does not accept the declared configuration beside the existing files: {message}"
             );
             Err(Refusal::new(Code::Taken, text)
                 .next("Change what it names in the declaration or in the other file."))
+        }
+        DryRun::Refused { foreign_file: None, clash: false, message } => {
+            let text = format!("drbdadm does not accept the declared configuration: {message}");
+            Err(Refusal::new(Code::Invalid, text).next("Change what it names in the declaration."))
         }
         DryRun::Steps(_) | DryRun::NotAsked => Ok(()),
     }

@@ -16,6 +16,16 @@ pub fn version(module: &str) -> Cmd {
     Cmd::new(PROGRAM, ["-F", "version", module])
 }
 
+/// Asks for the version of the module that brings a digest.
+pub fn digest_version(name: &str) -> Cmd {
+    version(&format!("crypto-{name}"))
+}
+
+/// Asks for the version of the module of a transport of DRBD 9.
+pub fn transport_version(name: &str) -> Cmd {
+    version(&format!("drbd_transport_{name}"))
+}
+
 /// Reads the answer to [`version`]: `None` when the kernel has no such module (exit 1).
 pub fn parse_version(output: &Output) -> Result<Option<String>, ToolError> {
     match output.code() {

@@ -2,7 +2,7 @@
 //! What DRBD 9 adds to the question who may be Primary: several peers, quorum, diskless clients.
 
 use super::*;
-use crate::observed::DryRun;
+use crate::observed::{DryRun, Needs};
 use crate::record::Record;
 use crate::tools::drbdsetup::{
     ConfOption, ConnectionStatus, PeerDeviceStatus, ReplicationState, RunningResource,
@@ -75,6 +75,7 @@ fn seen(
         config: None,
         claims: Vec::new(),
         listening: Vec::new(),
+        needs: Needs::default(),
         status: Some(status),
         running: Some(running),
         devices: BTreeMap::new(),
