@@ -2,11 +2,12 @@
 //! `drbd_info`: the facts of a host. Reads only, and in bulk: a host with a hundred running volumes costs the same
 //! handful of commands as one with none.
 
+use crate::conf::{self, Claim, Configuration, Files};
 use crate::content;
 use crate::facts::{self, Backing, Sources};
 use crate::host::Host;
 use crate::observe;
-use crate::observed::{Claim, Content, Device};
+use crate::observed::{Content, Device};
 use crate::record::{self, Record};
 use crate::res_file;
 use crate::run::{Mode, RunError, blank_reply};
@@ -40,8 +41,8 @@ struct Reading {
     family: Option<Family>,
     statuses: Vec<ResourceStatus>,
     running: Vec<RunningResource>,
-    /// File, text.
-    files: Vec<(String, String)>,
+    files: Files,
+    conf: Configuration,
     claims: Vec<Claim>,
     records: BTreeMap<String, Record>,
     pending: Vec<AdjustStep>,
@@ -54,9 +55,11 @@ pub(crate) fn host_facts(host: &impl Host, names: &[&str]) -> Result<HostFacts, 
     let statuses = observe::statuses(host, &drbd)?;
     let running = if statuses.is_empty() { Vec::new() } else { observe::show(host)? };
     let node = host.node_name()?;
-    let files = files(host)?;
-    let claims = files.iter().flat_map(|(path, text)| observe::claims_in_text(text, path, &node)).collect();
-    let (pending, config_error) = pending(host, &drbd, !files.is_empty())?;
+    let files = observe::files(host)?;
+    let conf = conf::read(&files);
+    let claims = conf::claims(&conf, &node);
+    let any_file = files.sources.iter().any(|source| source.path.ends_with(".res"));
+    let (pending, config_error) = pending(host, &drbd, any_file || !conf.resources.is_empty())?;
     let lvm = observe::lvm_report(host, &observe::lvm_filter(host)?)?;
     if drbd.utils.is_some() {
         let output = host.run(&drbdadm::versions())?;
@@ -64,7 +67,7 @@ pub(crate) fn host_facts(host: &impl Host, names: &[&str]) -> Result<HostFacts, 
     }
     let records = records(host)?;
     let family = drbd.family();
-    let reading = Reading { node, family, statuses, running, files, claims, records, pending, lvm };
+    let reading = Reading { node, family, statuses, running, files, conf, claims, records, pending, lvm };
     let mounts = proc::parse_mountinfo(&host.read("/proc/self/mountinfo")?.unwrap_or_default())
         .map_err(observe::ObserveError::from)?;
     let mut resources = BTreeMap::new();
@@ -86,18 +89,6 @@ pub(crate) fn host_facts(host: &impl Host, names: &[&str]) -> Result<HostFacts, 
         drbd_host: env!("CARGO_PKG_VERSION").to_owned(),
         node: reading.node,
     })
-}
-
-fn files(host: &impl Host) -> Result<Vec<(String, String)>, RunError> {
-    let mut files = Vec::new();
-    for name in
-        host.list("/etc/drbd.d")?.into_iter().filter(|name| name.ends_with(".res") && !name.starts_with('.'))
-    {
-        let path = format!("/etc/drbd.d/{name}");
-        let text = host.read(&path)?.unwrap_or_default();
-        files.push((path, text));
-    }
-    Ok(files)
 }
 
 fn records(host: &impl Host) -> Result<BTreeMap<String, Record>, RunError> {
@@ -158,19 +149,16 @@ impl Reading {
     fn resource(&self, host: &impl Host, name: &str) -> Result<ResourceFacts, RunError> {
         let no_record = Record::default();
         let own_path = res_file::path(name);
-        let place = self
-            .claims
-            .iter()
-            .find(|claim| claim.resource == name)
-            .map_or(own_path.as_str(), |c| c.place.as_str());
-        let config = self.files.iter().find(|(path, _)| path == place).map(|(_, text)| text.as_str());
-        let peer = config.and_then(|text| observe::peers_in_text(text, &self.node).into_iter().next());
+        let conf = self.conf.resource(name);
+        let place = conf.map_or(own_path.as_str(), |conf| &conf.origin.file);
+        let config = self.files.text(place);
+        let peer = conf.and_then(|conf| conf.peers(&self.node).next());
         let sources = Sources {
             name,
             config,
             status: self.statuses.iter().find(|status| status.name == name),
             record: self.records.get(name).unwrap_or(&no_record),
-            only_peer: peer.as_deref(),
+            only_peer: peer,
         };
         let backing = self.backing(host, name, &sources)?;
         let mut facts = facts::resource(&sources, &backing);

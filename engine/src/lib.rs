@@ -14,6 +14,7 @@
 //! * [`run`] puts these in order for one module call and words the reply; [`info`], [`wait`], [`pool`], [`sync`],
 //!   [`role`] and [`verify`] are the other modules.
 //! * [`health`] says what is wrong with a resource that runs as declared.
+//! * [`conf`] reads the configuration files of a host as `drbdadm` does.
 //! * [`agreement`] compares what all hosts of a resource say of it.
 //! * [`drift`], [`placement`] and [`allocate`] serve whoever looks after many hosts at once.
 //! * [`tools`] has one file per external program.
@@ -23,6 +24,7 @@
 pub mod agreement;
 pub mod allocate;
 pub mod apply;
+pub mod conf;
 pub mod content;
 pub mod drift;
 pub mod facts;

@@ -4,7 +4,7 @@
 //!
 //! Every command counts: a run that finds nothing to do should cost a few of them, whatever is declared.
 
-mod claims;
+mod configuration;
 mod created;
 mod devices;
 mod needs;
@@ -12,10 +12,7 @@ mod staging;
 mod standing;
 mod uses;
 
-pub(crate) use claims::{
-    in_text as claims_in_text, others as claims_of_others, peers as peers_in_text,
-    ports_of as ports_of_running,
-};
+pub(crate) use configuration::{files, ports_of as ports_of_running};
 pub(crate) use devices::{claimed as device_claimed, content as device_content, user as device_user};
 pub(crate) use needs::of as needs_of;
 pub(crate) use uses::uses;
@@ -135,12 +132,13 @@ fn by_name_and(host: &impl Host, name: &str, when: Show) -> Result<Observed, Obs
     let (own, others): (Vec<_>, Vec<_>) = statuses.into_iter().partition(|status| status.name == name);
     let asked = !others.is_empty() || (when == Show::IfAnyRuns && !own.is_empty());
     let shown = if asked { show(host)? } else { Vec::new() };
+    let node = host.node_name()?;
+    let conf = configuration::with(host, name)?;
     Ok(Observed {
-        node: host.node_name()?,
         drbd,
         record: record(host, name)?,
-        config: host.read(&res_file::path(name))?,
-        claims: claims_of_others(host, name, &others, &shown)?,
+        config: conf.files.text(&res_file::path(name)).map(str::to_owned),
+        claims: configuration::claims_of_others(&conf, name, &node, &others, &shown),
         listening: Vec::new(),
         needs: Needs::default(),
         status: own.into_iter().next(),
@@ -149,6 +147,8 @@ fn by_name_and(host: &impl Host, name: &str, when: Show) -> Result<Observed, Obs
         lvm: LvmReport::default(),
         lvm_filter: Filter::default(),
         dry_run: DryRun::NotAsked,
+        conf,
+        node,
     })
 }
 

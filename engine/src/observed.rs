@@ -2,6 +2,7 @@
 //! What was observed of one resource on one host: the planner's second input. Plain values, no `Default` for what must
 //! have been looked at.
 
+use crate::conf::{Claim, OnHost};
 use crate::host::BlockDevice;
 use crate::record::Record;
 use crate::tools::drbdadm::{AdjustCommand, AdjustStep};
@@ -24,6 +25,8 @@ pub struct Observed {
     pub record: Record,
     /// The text of `/etc/drbd.d/<name>.res`.
     pub config: Option<String>,
+    /// The configuration files of the host, and what they say.
+    pub conf: OnHost,
     /// What other files and other running resources claim.
     pub claims: Vec<Claim>,
     /// Where something on this host listens for TCP connections, DRBD itself included. Not looked at where the resource
@@ -80,23 +83,6 @@ pub enum DigestFound {
     Loadable,
     /// Neither.
     Missing,
-}
-
-/// What something else on this host claims.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// Name of the resource.
-    pub resource: String,
-    /// Where that stands: a file, or "the kernel".
-    pub place: String,
-    /// Minors.
-    pub minors: Vec<u32>,
-    /// TCP ports of this host.
-    pub ports: Vec<u16>,
-    /// Backing disks.
-    pub disks: Vec<String>,
-    /// Volumes with their minor and backing disk, as far as the file says them.
-    pub volumes: BTreeMap<u16, (Option<u32>, Option<String>)>,
 }
 
 /// A backing device as found.

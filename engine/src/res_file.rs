@@ -2,8 +2,7 @@
 //! Renders the `.res` file of a resource. The text is the same on every node, so that different declarations on
 //! different hosts show as different files.
 //!
-//! Not here: reading a file for its meaning. The declaration is the source, the file is its output; of an existing
-//! file only the header line is ours to understand.
+//! Not here: reading a file for its meaning (see [`crate::conf`]). The declaration is the source, the file is its output.
 
 use drbd_schemas::address::Endpoint;
 use drbd_schemas::options::{InDisk, InNet, InSection};

@@ -356,8 +356,7 @@ pub(crate) fn only_peer(resource: Option<&Resource>, observed: &Observed) -> Opt
         let mut others = resource.nodes.keys().filter(|name| name.as_str() != observed.node);
         others.next().filter(|_| others.next().is_none()).map(ToString::to_string)
     });
-    declared
-        .or_else(|| observe::peers_in_text(observed.config.as_deref()?, &observed.node).into_iter().next())
+    declared.or_else(|| observed.conf.only_peer(&observed.node).map(str::to_owned))
 }
 
 fn diff(seen: &Seen, name: &str) -> Vec<Diff> {

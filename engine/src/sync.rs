@@ -253,6 +253,7 @@ mod tests {
             drbd: DrbdFacts { module: Some("8.4.11".into()), loadable: None, utils: Some("9.22.0".into()) },
             record: Record::default(),
             config: None,
+            conf: crate::conf::OnHost::default(),
             claims: Vec::new(),
             listening: Vec::new(),
             needs: Needs::default(),

@@ -14,6 +14,7 @@ pub mod drbdsetup;
 mod error;
 mod fields;
 pub mod filesystem;
+pub mod glob;
 pub mod lvm;
 mod mask;
 pub mod modinfo;

@@ -48,8 +48,8 @@ fn until(host: &impl Host, args: &WaitArgs, mode: Mode, mut reply: Reply) -> Res
             return Ok(reply);
         }
         let status = up(&observed, args)?;
-        let text = observed.config.as_deref().unwrap_or_default();
-        let alone = observe::peers_in_text(text, &observed.node).is_empty();
+        let own = observed.conf.own.as_ref();
+        let alone = own.is_none_or(|own| own.peers(&observed.node).next().is_none());
         let missing = missing(status, args.condition, alone);
         let peer = only_peer(None, &observed);
         reply.after = Some(facts::of_observed(args.name.as_str(), &observed, peer.as_deref()));

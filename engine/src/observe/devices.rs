@@ -3,8 +3,9 @@
 //! has attached is not opened at all: the kernel already says what it is.
 
 use super::ObserveError;
+use crate::conf::Claim;
 use crate::host::{BlockDevice, Host, HostError, Read};
-use crate::observed::{Claim, Content, Device, Metadata, Observed};
+use crate::observed::{Content, Device, Metadata, Observed};
 use crate::tools::drbdsetup::RunningDisk;
 use crate::tools::{Family, blkid, drbdmeta, proc};
 use drbd_schemas::{NodeName, Resource, Volume, VolumeNumber};
@@ -97,10 +98,12 @@ pub(crate) fn claimed(
     block: &BlockDevice,
 ) -> Result<Option<String>, ObserveError> {
     for claim in claims {
-        for disk in &claim.disks {
+        let disks = claim.disks.iter().map(|path| (path, "the disk"));
+        let metadata = claim.metadata.iter().map(|path| (path, "the metadata device"));
+        for (path, what) in disks.chain(metadata) {
             // A path in somebody else's file may name anything, also what is no block device.
-            if host.block_device(disk).ok().flatten().is_some_and(|other| other.number == block.number) {
-                return Ok(Some(format!("the disk of resource {} ({})", claim.resource, claim.place)));
+            if host.block_device(path).ok().flatten().is_some_and(|other| other.number == block.number) {
+                return Ok(Some(format!("{what} of resource {} ({})", claim.resource, claim.place())));
             }
         }
     }

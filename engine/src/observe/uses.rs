@@ -17,8 +17,7 @@ use std::collections::BTreeMap;
 pub(crate) fn uses(host: &impl Host, args: &RoleArgs) -> Result<Seen, ObserveError> {
     let observed = super::by_name(host, args.name.as_str())?;
     let mounts = proc::parse_mountinfo(&host.read("/proc/self/mountinfo")?.unwrap_or_default())?;
-    let peers = super::peers_in_text(observed.config.as_deref().unwrap_or_default(), &observed.node);
-    let only_peer = Some(peers).filter(|peers| peers.len() == 1).and_then(|peers| peers.into_iter().next());
+    let only_peer = observed.conf.only_peer(&observed.node).map(str::to_owned);
     let mut seen = Seen { observed, volumes: BTreeMap::new(), mounts, missing_dirs: Vec::new(), only_peer };
     let devices: Vec<DeviceStatus> =
         seen.observed.status.iter().flat_map(|status| status.devices.iter().cloned()).collect();

@@ -92,7 +92,9 @@ fn check_claims(context: &Context<'_>) -> Result<(), Refusal> {
         let taken = |what: String| {
             let message = format!(
                 "{what} is taken on {} by resource {} ({}).",
-                context.name, claim.resource, claim.place
+                context.name,
+                claim.resource,
+                claim.place()
             );
             Refusal::new(Code::Taken, message).next("Choose a free one; drbd_info lists those in use.")
         };

@@ -4,8 +4,8 @@
 use super::filesystem;
 use super::machine::{Content, Data, Disk, Lv, Metadata, Running, World};
 use super::status;
+use crate::conf;
 use crate::host::{Cmd, Output};
-use crate::observe::claims_in_text;
 use crate::tools::size;
 use drbd_schemas::Family;
 use serde_json::json;
@@ -249,7 +249,8 @@ fn get_gi_of_volume(world: &mut World, host: &str, volume: &str) -> Output {
 
 /// The one volume of a resource on this host, as its file says: minor and backing disk.
 fn configured(text: &str, host: &str, resource: &str) -> Option<(u32, String)> {
-    let claim = claims_in_text(text, "file", host).into_iter().find(|claim| claim.resource == resource)?;
+    let resources = conf::only("file", text).ok()?;
+    let claim = conf::claims_of(&resources, host).into_iter().find(|claim| claim.resource == resource)?;
     let (minor, disk) = claim.volumes.get(&0)?.clone();
     Some((minor?, disk?))
 }

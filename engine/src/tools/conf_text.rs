@@ -149,6 +149,11 @@ pub fn parse(text: &str) -> Result<Vec<Item>, ConfTextError> {
                 }
                 words.push(word);
             }
+            // What `drbdadm` does not read need not be in the syntax.
+            Token::Open if open.is_empty() && first(&words) == "skip" => {
+                words.clear();
+                tokens.skip_section()?;
+            }
             Token::Open => {
                 if words.is_empty() || open.len() >= MAX_DEPTH {
                     return Err(error(line, "the name of a section", "`{`"));
@@ -227,6 +232,20 @@ impl Tokens<'_> {
         }
     }
 
+    /// Everything up to the brace that closes an open one.
+    fn skip_section(&mut self) -> Result<(), ConfTextError> {
+        let mut depth = 1_usize;
+        while depth > 0 {
+            match self.next_token()? {
+                Some(Token::Open) => depth += 1,
+                Some(Token::Close) => depth -= 1,
+                Some(Token::Word(_) | Token::Semicolon) => {}
+                None => return Err(error(self.line, "`}`", "the end of the text")),
+            }
+        }
+        Ok(())
+    }
+
     /// The rest of a quoted word; a backslash takes the next character as it is.
     fn quoted(&mut self) -> Result<String, ConfTextError> {
         let mut text = String::new();
@@ -278,6 +297,13 @@ mod tests {
         assert_eq!(secret.value_text(), MASK);
         assert!(!format!("{section:?}").contains("a\\\"}b\", quoted: true }]"), "{section:?}");
         assert_eq!(format!("{secret:?}"), format!("5: shared-secret {MASK}"));
+    }
+
+    #[test]
+    fn what_drbdadm_skips_says_nothing() {
+        let items = parse("skip resource r0 { on h1 { what ever } }\nskip { \"}\" }\nglobal { }").unwrap();
+        assert_eq!(items.len(), 1, "{items:?}");
+        assert!(parse("skip {").is_err());
     }
 
     #[test]

@@ -73,6 +73,7 @@ fn seen(
         drbd: DrbdFacts { module: Some("9.2.18".into()), loadable: None, utils: Some("9.22.0".into()) },
         record: Record::default(),
         config: None,
+        conf: crate::conf::OnHost::default(),
         claims: Vec::new(),
         listening: Vec::new(),
         needs: Needs::default(),

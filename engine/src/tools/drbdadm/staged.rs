@@ -7,6 +7,7 @@
 //! option, the first is allowed with `sh-nop` and `dump` only, and with 8.4 it counts lines wrongly.
 
 use crate::tools::conf_text::{self, ConfTextError, Item, Word};
+use crate::tools::glob;
 
 /// Why no staged configuration can be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,13 +65,15 @@ pub fn staged_config(
             print(item, 0, &mut out);
             continue;
         };
-        let mut found: Vec<&String> =
-            files.iter().filter(|file| *file != path && *file != staged && matches(&pattern, file)).collect();
+        let mut found: Vec<&String> = files
+            .iter()
+            .filter(|file| *file != path && *file != staged && glob::matches(&pattern, file))
+            .collect();
         found.sort();
         for file in found {
             out.push_str(&format!("include {};\n", quoted(file)));
         }
-        if !included && matches(&pattern, path) {
+        if !included && glob::matches(&pattern, path) {
             included = true;
             out.push_str(&format!("include {};\n", quoted(staged)));
         }
@@ -97,36 +100,6 @@ fn include(top: &str, item: &Item) -> Option<String> {
     }
     let folder = top.rsplit_once('/').map_or("", |(folder, _)| folder);
     Some(format!("{folder}/{}", pattern.text))
-}
-
-/// Whether a shell pattern with `*` and `?` matches a path. As in a shell, neither matches `/`, nor a leading dot.
-fn matches(pattern: &str, path: &str) -> bool {
-    let (patterns, names): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
-    patterns.len() == names.len()
-        && patterns.iter().zip(&names).all(|(pattern, name)| {
-            let hidden = name.starts_with('.') && !pattern.starts_with('.');
-            !hidden && matches_name(pattern.as_bytes(), name.as_bytes())
-        })
-}
-
-/// Linear: a `*` that matched too little is tried again from one further on.
-fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while n < name.len() {
-        if pattern.get(p) == Some(&b'*') {
-            retry = Some((p + 1, n));
-            p += 1;
-        } else if pattern.get(p).is_some_and(|wanted| *wanted == b'?' || Some(wanted) == name.get(n)) {
-            (p, n) = (p + 1, n + 1);
-        } else if let Some((after_star, from)) = retry {
-            (p, n) = (after_star, from + 1);
-            retry = Some((after_star, from + 1));
-        } else {
-            return false;
-        }
-    }
-    pattern.get(p..).unwrap_or_default().iter().all(|rest| *rest == b'*')
 }
 
 fn print(item: &Item, depth: usize, out: &mut String) {
@@ -201,27 +174,7 @@ mod tests {
         );
     }
 
-    #[test]
-    fn patterns_match_as_in_a_shell() {
-        for (pattern, path, expected) in [
-            ("/a/*.res", "/a/b.res", true),
-            ("/a/*.res", "/a/.b.res", false),
-            ("/a/*.res", "/a/b/c.res", false),
-            ("/a/?.res", "/a/b.res", true),
-            ("/a/*b*.res", "/a/abcb.res", true),
-            ("/a/*b*.res", "/a/acd.res", false),
-            ("/a/*", "/a/x", true),
-        ] {
-            assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
-        }
-    }
-
     proptest! {
-        #[test]
-        fn any_pattern_ends(pattern in "[*?a.]{0,20}", name in "[a.]{0,40}") {
-            let _ = matches(&pattern, &name);
-        }
-
         #[test]
         fn any_text_is_refused_or_staged(text in any::<String>()) {
             let _ = staged_config("/etc/drbd.conf", &text, &files(), "/etc/drbd.d/r9.res", "/run/new");
