@@ -116,8 +116,8 @@ const SECURITY_GROUP_IMPORT: &str = "The id is that of the group:\n\n\
 
 const VOLUME_IMPORT: &str = "The id is the volume's name and all of its hosts, as `<name>@<ssh host>[,<ssh host>...]`:\n\n\
     ```shell\nterraform import 'drbd_replicated_volume.r0' 'r0@10.0.0.11,10.0.0.12'\n```\n\n\
-    The hosts do not know the name of the resource group, so the first plan after an import shows `resource_group` and `size` \
-    as changes; applying it changes nothing on hosts that are as declared.\n";
+    The hosts do not know the name of the resource group, so the first plan after an import shows `resource_group` \
+    as a change; applying it changes nothing on hosts that are as declared.\n";
 
 fn page(
     path: &'static str,

@@ -55,10 +55,6 @@ fn check(section: Section, value: &Value, path: &Path, diagnostics: &mut Diagnos
             let detail = format!("{at} is {text:?}; allowed: {allowed}. {}.", info.description);
             diagnostics.error_at(&at, "Value not allowed", detail);
         }
-        if value.is_null() {
-            let detail = format!("{at} is null. Leave the option out to keep DRBD's default.");
-            diagnostics.error_at(&at, "Option without a value", detail);
-        }
     }
 }
 

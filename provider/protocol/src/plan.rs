@@ -81,6 +81,26 @@ fn propose_set(inner: &[Attribute], elements: &[Value], before: &[Value]) -> Val
     Value::set_of(planned)
 }
 
+/// Puts the defaults where a state that was imported says nothing: a configuration that says nothing either is then no change.
+pub(crate) fn fill_defaults(fields: &[Attribute], state: &mut Value) {
+    let Value::Object(members) = state else { return };
+    for field in fields {
+        let Some(member) = members.get_mut(&field.name) else { continue };
+        if member.is_null() {
+            *member = field.default.clone().unwrap_or(Value::Null);
+        }
+        let Some((_, inner)) = field.nested() else { continue };
+        match member {
+            object @ Value::Object(_) => fill_defaults(inner, object),
+            Value::List(elements) | Value::Set(elements) => {
+                elements.iter_mut().for_each(|element| fill_defaults(inner, element));
+            }
+            Value::Map(entries) => entries.values_mut().for_each(|entry| fill_defaults(inner, entry)),
+            _ => {}
+        }
+    }
+}
+
 /// In an update that changes something, makes the computed attributes unknown whose marks ask for it.
 pub(crate) fn forget_changing(fields: &[Attribute], config: &Value, prior: &Value, proposed: &mut Value) {
     if prior == proposed {

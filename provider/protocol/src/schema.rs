@@ -13,7 +13,7 @@ pub use attribute::Attribute;
 pub(crate) use attribute::{Kind, Nesting, OnUpdate, Replace};
 pub(crate) use problems::reserved_names;
 pub(crate) use shape::{empty_object, forget_write_only, with_blocks, write_only_paths};
-pub(crate) use validate::validate_fields;
+pub(crate) use validate::{Stage, validate_fields};
 
 use crate::value::{Type, Value};
 

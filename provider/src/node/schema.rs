@@ -85,15 +85,18 @@ pub(crate) fn in_group() -> Vec<Attribute> {
         Attribute::string("name").required().validate(text(name::check_node_name)).description(NAME),
         Attribute::single_nested("ssh", ssh_schema::node_members())
             .required()
+            .computed_elsewhere()
             .description("How to log in to the host; see `drbd_node`."),
         Attribute::string("address")
             .required()
+            .computed_elsewhere()
             .validate(text(check_address))
             .description("IP address on which the node replicates."),
         Attribute::of("labels", Type::map(Type::String)).optional().description(LABELS),
         storage_pools(Disks::Left),
         Attribute::string("drbd_family")
             .optional()
+            .computed_elsewhere()
             .one_of(&["8.4", "9"])
             .description("DRBD of the host; when known, what it cannot do is refused in the plan."),
     ]

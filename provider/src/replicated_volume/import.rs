@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drbd_schemas::facts::HostFacts;
-use drbd_schemas::name;
+use drbd_schemas::{ByteSize, name};
 use futures::future::join_all;
 use tfplugin::{Diagnostic, Diagnostics, Value};
 
@@ -79,6 +79,7 @@ fn state(name: &str, seen: &[(String, HostFacts)]) -> Result<Value, Diagnostic> 
     };
     let mut nodes = BTreeMap::new();
     let mut replicas = BTreeMap::new();
+    let mut on_lvm = false;
     for (i, (node, part)) in found.nodes.iter().enumerate() {
         let (host, facts) =
             seen.iter().map(|(host, facts)| (host, facts)).find(|(_, f)| f.node == *node).ok_or_else(
@@ -89,6 +90,7 @@ fn state(name: &str, seen: &[(String, HostFacts)]) -> Result<Value, Diagnostic> 
                 },
             )?;
         let pool = pool(name, part, facts).ok_or_else(|| refused(format!("it is diskless on {node}")))?;
+        on_lvm |= pool.get("devices").is_null();
         nodes.insert(node.clone(), group_node(node, host, part, pool, facts));
         let id = part.node_id.unwrap_or(u32::try_from(i).unwrap_or(u32::MAX));
         let replica = [
@@ -101,6 +103,8 @@ fn state(name: &str, seen: &[(String, HostFacts)]) -> Result<Value, Diagnostic> 
     let mut state = imported(name, found, nodes, port, minor);
     state.set("replicas", Value::map(replicas));
     state.set("size_bytes", size_bytes);
+    // Without logical volumes the devices say it, and a configuration need not.
+    state.set("size", on_lvm.then(|| ByteSize::from_bytes(size_bytes / 4096 * 4096).to_string()));
     Ok(state)
 }
 

@@ -89,6 +89,7 @@ fn unchangeable(prior: &Value, plan: &Value) -> Result<(), Diagnostics> {
     let size = |value: &Value| value.get("size").as_str().and_then(|text| ByteSize::parse(text).ok());
     if let (Some(was), Some(wanted)) = (size(prior), size(plan))
         && wanted < was
+        && !is_rounding(prior, was, wanted)
     {
         let detail = format!(
             "{name} has {was}, and {wanted} is configured. Shrinking cuts off data, and DRBD would do it under a mounted file system. \
@@ -97,6 +98,16 @@ fn unchangeable(prior: &Value, plan: &Value) -> Result<(), Diagnostics> {
         refused.push(Diagnostic::error("Shrinking is refused", detail).at(Path::of("size")));
     }
     refused.into_result()
+}
+
+/// LVM's extent, unless a volume group was made with another.
+const EXTENT: u64 = 4 << 20;
+
+/// Whether an import found `was` of a volume that was declared with `wanted`: a logical volume is rounded up to whole extents, and an
+/// import knows only what came out. Each host compares extents again before anything is done.
+fn is_rounding(prior: &Value, was: ByteSize, wanted: ByteSize) -> bool {
+    let found = prior.get("size_bytes").as_number().and_then(tfplugin::Number::to_u64);
+    found.is_some_and(|found| found / 4096 * 4096 == was.bytes()) && was.bytes() - wanted.bytes() < EXTENT
 }
 
 /// Leaves the group as it was where what changed of it does not concern this volume: another node, another key, a label.
@@ -316,6 +327,24 @@ mod tests {
             changed("resource_group", for_volumes::held_of(&moved)).first().unwrap().0,
             "Replicas cannot be placed"
         );
+    }
+
+    #[test]
+    fn what_an_import_found_may_be_declared_as_it_was() {
+        let mut state = state();
+        let mib = |mib: u64| format!("{mib}MiB");
+        let planned = |state: &Value, size: String| {
+            let mut config = state.clone();
+            config.set("size", size);
+            planned(PlanAction::Update, state, config)
+        };
+        state.set("size", mib(66));
+        state.set("size_bytes", 66_u64 << 20);
+        assert_eq!(planned(&state, mib(64)).unwrap().get("size").as_str(), Some("64MiB"));
+        assert!(planned(&state, mib(62)).is_err());
+        // One that was declared with as much as it has is not shrunk.
+        state.set("size_bytes", 67_u64 << 20);
+        assert!(planned(&state, mib(64)).is_err());
     }
 
     #[test]

@@ -262,3 +262,26 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn an_imported_state_has_the_defaults_that_a_configuration_without_them_plans() {
+    let mode = || Attribute::string("mode").default("sync");
+    let fields = [
+        mode(),
+        Attribute::string("name").required(),
+        Attribute::map_nested("sites", vec![mode()]).optional(),
+        Attribute::single_nested("peer", vec![mode()]).optional(),
+    ];
+    let site = |mode: Value| Value::object([("mode", mode)]);
+    let state = |default: Value| {
+        Value::object([
+            ("mode", default.clone()),
+            ("name", Value::Null),
+            ("sites", Value::map([("a", site(default)), ("b", site("async".into()))])),
+            ("peer", Value::Null),
+        ])
+    };
+    let mut imported = state(Value::Null);
+    fill_defaults(&fields, &mut imported);
+    assert_eq!(imported, state("sync".into()));
+}

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::validate::Elements;
 use crate::diagnostic::Diagnostics;
 use crate::value::{Path, SmolStr, Type, Value};
 
@@ -64,6 +65,7 @@ pub struct Attribute {
     pub(crate) on_update: OnUpdate,
     pub(crate) same_meaning: Option<SameMeaning>,
     pub(crate) validators: Vec<Validator>,
+    pub(crate) computed_elsewhere: bool,
 }
 
 impl Attribute {
@@ -83,6 +85,7 @@ impl Attribute {
             on_update: OnUpdate::Keep,
             same_meaning: None,
             validators: Vec::new(),
+            computed_elsewhere: false,
         }
     }
 
@@ -261,6 +264,13 @@ impl Attribute {
         self
     }
 
+    /// Its value usually is a computed one of another resource. It, and everything in it, is judged where it is used, by a
+    /// plan, and not by `validate`: there `terraform test` shows what a mocked provider made up.
+    pub fn computed_elsewhere(mut self) -> Attribute {
+        self.computed_elsewhere = true;
+        self
+    }
+
     /// Allows these texts only.
     pub fn one_of(self, allowed: &[&str]) -> Attribute {
         let allowed: Vec<String> = allowed.iter().map(|text| (*text).to_owned()).collect();
@@ -294,6 +304,14 @@ impl Attribute {
             Nesting::List => Type::list(object),
             Nesting::Set => Type::set(object),
             Nesting::Map => Type::map(object),
+        }
+    }
+
+    /// What its elements are, when it is a collection.
+    pub(crate) fn value_type_above_objects(&self) -> Elements<'_> {
+        match &self.kind {
+            Kind::Plain(ty) => Elements::Plain(ty),
+            Kind::Nested { .. } | Kind::Block { .. } => Elements::Objects,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::generated::tfplugin6 as proto;
 use crate::provider::{AnyDataSource, AnyEphemeral};
+use crate::schema::{Stage, validate_fields};
 use crate::value::{Path, Value};
 
 pub(crate) async fn read(
@@ -33,6 +34,9 @@ async fn try_read(
     warnings: &mut Diagnostics,
 ) -> Result<proto::DynamicValue, Diagnostics> {
     let config = answer::decode(&entry.prepared.ty, request.config.as_ref())?;
+    let mut found = Diagnostics::new();
+    validate_fields(entry.prepared.fields(), &config, Stage::Planned, &Path::root(), &mut found);
+    found.into_result()?;
     let result = guard::catch(ctx, entry.kind.0.read(config.clone(), ctx)).await?;
     result.diagnostics.clone().into_result()?;
     warnings.extend(result.diagnostics);

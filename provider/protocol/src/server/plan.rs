@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::generated::tfplugin6 as proto;
 use crate::plan;
 use crate::provider::{AnyResource, DeferReason, PlanAction, PlanRequest, PlanResult};
+use crate::schema::{Stage, validate_fields};
 use crate::value::{Path, Value};
 
 /// A plan that passed every check.
@@ -79,6 +80,9 @@ async fn try_plan(
 
     if action != PlanAction::Delete {
         state::write_only_allowed(fields, &config, capabilities.write_only_attributes_allowed)?;
+        let mut found = Diagnostics::new();
+        validate_fields(fields, &config, Stage::Planned, &Path::root(), &mut found);
+        found.into_result()?;
     }
     let propose = || {
         let mut proposed = match action {

@@ -121,6 +121,7 @@ async fn try_import(
     warnings.extend(result.diagnostics);
     let mut state = result.state.unwrap_or(Value::Null);
     state::with_absent(&prepared.ty, &mut state);
+    plan::fill_defaults(prepared.fields(), &mut state);
     let state = finish(prepared, state, "import")?;
     Ok((answer::encode(&prepared.ty, &state)?, result.private.unwrap_or_default()))
 }

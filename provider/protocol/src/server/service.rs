@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::generated::tfplugin6 as proto;
 use crate::generated::tfplugin6::provider_server::Provider as Service;
-use crate::schema::validate_fields;
+use crate::schema::{Stage, validate_fields};
 use crate::value::Path;
 
 /// The entry a request names, or the answer that there is none.
@@ -37,7 +37,7 @@ fn check_config(
     let config = answer::decode(&prepared.ty, config)?;
     state::write_only_allowed(prepared.fields(), &config, write_only_allowed)?;
     let mut found = Diagnostics::new();
-    validate_fields(prepared.fields(), &config, &Path::root(), &mut found);
+    validate_fields(prepared.fields(), &config, Stage::Written, &Path::root(), &mut found);
     Ok((config, found))
 }
 

@@ -181,7 +181,12 @@ async fn a_caller_without_write_only_support_is_refused_by_name() {
             .unwrap();
     let block = schema.resource_schemas["fixture_note"].block.clone().unwrap();
     let json = |attribute: &str| {
-        format!("\"{attribute}\":{}", if attribute == "secret_wo" { "\"s\"" } else { "null" })
+        let value = match attribute {
+            "secret_wo" => "\"s\"",
+            "name" => "\"n\"",
+            _ => "null",
+        };
+        format!("\"{attribute}\":{value}")
     };
     let mut members: Vec<String> = block.attributes.iter().map(|attribute| json(&attribute.name)).collect();
     members.extend(["\"rule\":[]".to_owned(), "\"zone\":{}".to_owned()]);

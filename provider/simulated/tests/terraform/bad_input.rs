@@ -83,6 +83,41 @@ fn nodes_are_checked() {
 }
 
 #[test]
+fn null_where_a_value_is_needed_is_refused_by_validate_with_the_path_as_it_was_written() {
+    let null = |from: &str, to: &str, path: &str| {
+        let config = NODES.replace(from, to);
+        assert_ne!(config, NODES);
+        let tf = Terraform::new(&config);
+        let missing = format!("{path} is null, and a value is needed there.");
+        tf.run(&["validate", "-no-color"]).bad(&["Missing value", &missing]);
+    };
+    let ssh = "{ host = each.value }";
+    null(ssh, "{ host = each.value, bastion = { host = null } }", "ssh.bastion.host");
+    null(ssh, "{ host = each.value, host_keys = [null] }", "ssh.host_keys[*]");
+    null("volume_group = \"vg0\"", "volume_group = null", "storage_pools[\"data\"].lvm_thin.volume_group");
+    null("storage_pools = { data", "consent = [null]\n storage_pools = { data", "consent[*]");
+    null(
+        "data = { lvm_thin = { volume_group = \"vg0\", thin_pool = \"thin\" } }",
+        "data = null",
+        "storage_pools[\"data\"]",
+    );
+    null("zone = each.key", "zone = null", "labels[\"zone\"]");
+    null(
+        "storage_pool = \"data\"",
+        "storage_pool = \"data\"\n net = { protocol = null }",
+        "net[\"protocol\"]",
+    );
+    let variable = "variable \"jump\" {\n default = null\n}\nresource \"terraform_data\" \"later\" {\n input = { host = var.jump }\n}\n";
+    // What is known only in the plan, or in the apply, is refused there, before any host is asked.
+    let later =
+        NODES.replace(ssh, "{ host = each.value, bastion = { host = terraform_data.later.output.host } }");
+    let tf = Terraform::new(&format!("{variable}{later}"));
+    tf.run(&["validate", "-no-color"]).good();
+    tf.apply().bad(&["ssh.bastion.host is null, and a value is needed there."]);
+    assert!(tf.world().hosts.values().all(|host| host.executions == 0), "a host was asked");
+}
+
+#[test]
 fn groups_are_checked() {
     let group =
         |more: &str| NODES.replace("storage_pool = \"data\"", &format!("storage_pool = \"data\"\n{more}"));

@@ -201,6 +201,26 @@ fn a_volume_in_service_is_imported_and_not_taken_over() {
 }
 
 #[test]
+fn what_terraform_writes_for_imported_objects_plans_empty() {
+    let tf = Terraform::new(&volume("size = \"64MiB\""));
+    tf.apply().good();
+    std::fs::remove_file(tf.work().join("terraform.tfstate")).unwrap();
+    let import =
+        |to: &str, id: &str| "import {\n  to = TO\n  id = \"ID\"\n}\n".replace("TO", to).replace("ID", id);
+    let ids =
+        [("drbd_node.h1", "h1@10.0.0.1"), ("drbd_node.h2", "h2@10.0.0.2"), (R0, "r0@10.0.0.1,10.0.0.2")];
+    tf.config(&ids.map(|(to, id)| import(to, id)).concat());
+    tf.run(&["plan", "-no-color", "-input=false", "-generate-config-out=generated.tf"])
+        .good()
+        .says(&["3 to import, 0 to add, 0 to change, 0 to destroy"]);
+    let before = tf.on_host("h1", "r0");
+    tf.apply().good().says(&["3 imported, 0 added, 0 changed, 0 destroyed"]);
+    tf.plan_is_empty();
+    assert_eq!(tf.on_host("h1", "r0"), before);
+    assert_eq!(tf.state(R0)["size"], json!("64MiB"));
+}
+
+#[test]
 fn wrong_imports_say_what_is_expected() {
     let tf = Terraform::new(&volume("size = \"64MiB\""));
     tf.run(&["import", "-no-color", R0, "r0"]).bad(&["Import id not understood", "<name>@<ssh host>"]);

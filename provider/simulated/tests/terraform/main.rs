@@ -10,5 +10,6 @@ mod faults;
 mod groups;
 mod inventory;
 mod life;
+mod mocks;
 mod support;
 mod unknowns;
