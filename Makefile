@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build provider provider-dev host host-aarch64 collection deb bench base drbd9 test check demo audit clean-lab
+.PHONY: help setup build install provider provider-dev host host-aarch64 collection deb bench base drbd9 test check demo audit clean-lab
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replivol
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -21,6 +21,9 @@ setup: ## install what a fresh Debian 12 machine lacks (as root; quick when all 
 	@scripts/setup
 
 build: provider host ## provider (release) and static drbd-host, in target/dist
+
+install: build ## build, and put both where this user's terraform finds them
+	@scripts/install
 
 provider: ## the provider (release), in target/dist
 	cargo build --locked --release -p terraform-provider-drbd

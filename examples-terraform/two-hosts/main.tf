@@ -11,6 +11,7 @@ provider "drbd" {
     user              = var.user
     private_key_file  = var.private_key_file
     known_hosts_files = var.known_hosts_files
+    bastion           = var.bastion == null ? null : { host = var.bastion }
   }
 }
 

@@ -27,6 +27,12 @@ variable "private_key_file" {
   default     = null
 }
 
+variable "bastion" {
+  description = "Host to connect through, with the same user and key; null to connect to the hosts directly."
+  type        = string
+  default     = null
+}
+
 variable "known_hosts_files" {
   description = "Files that vouch for the host keys; null for those of ssh itself."
   type        = list(string)

@@ -10,6 +10,7 @@ mod ec2;
 mod example;
 mod faults;
 mod import;
+mod install;
 mod inventory;
 mod security_group;
 mod three_zones;
