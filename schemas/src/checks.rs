@@ -5,6 +5,7 @@ use crate::address::{Address, Endpoint};
 use crate::declaration::DevicePath;
 use crate::name::{self, NotAllowed, VolumeNumber};
 use crate::options::{self, Section};
+use crate::secret::SHORTEST_MASKED;
 use crate::size::ByteSize;
 
 /// Runs the check of a keyword on a text and returns the text in canonical spelling. An unknown keyword is an error:
@@ -40,11 +41,40 @@ fn check_option(section: &str, option: &str, text: &str) -> Result<String, NotAl
 }
 
 /// drbd.conf's limit is 64 characters (`SHARED_SECRET_MAX`); quotes, backslashes and control characters would change
-/// what its parser reads.
+/// what its parser reads. Blanks do not: the file has the secret in quotes.
 fn check_shared_secret(text: &str) -> Result<(), NotAllowed> {
-    let plain = text.chars().all(|c| c.is_ascii_graphic() && !"\"\\".contains(c));
-    if plain && (4..=64).contains(&text.len()) {
+    if text.len() < SHORTEST_MASKED {
+        return Err(NotAllowed(format!(
+            "at least {SHORTEST_MASKED} characters: a shorter one cannot be masked in what is printed; change it on all nodes first"
+        )));
+    }
+    let plain = text.chars().all(|c| (c == ' ' || c.is_ascii_graphic()) && !"\"\\".contains(c));
+    if plain && text.len() <= 64 {
         return Ok(());
     }
-    Err(NotAllowed("4 to 64 printable ASCII characters without space, \" and \\".into()))
+    Err(NotAllowed("4 to 64 printable ASCII characters without \" and \\".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_may_have_blanks_and_one_that_is_too_short_to_be_masked_is_refused_for_that() {
+        assert!(run("shared-secret", "my old secret").is_ok());
+        assert!(run("shared-secret", "abc").unwrap_err().to_string().contains("cannot be masked"));
+        for bad in ["with\"quote", "with\\backslash", "with\nline", &"x".repeat(65)] {
+            assert!(run("shared-secret", bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_refused_as_drbds_own_only_where_drbd_names_it_so() {
+        for good in ["/dev/drbdpool/r0", "/dev/mapper/drbdpool-r0", "/dev/drbd-data"] {
+            assert!(run("device-path", good).is_ok(), "{good}");
+        }
+        for bad in ["/dev/drbd0", "/dev/drbd/by-res/r0/0", "/dev/../etc/passwd"] {
+            assert!(run("device-path", bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -124,7 +124,10 @@ impl TryFrom<String> for DevicePath {
     type Error = crate::name::NotAllowed;
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/_.:+-@=,".contains(c));
-        let drbd = text.starts_with("/dev/drbd");
+        // By name only what DRBD itself names so: a volume group may well be called drbdpool. What a device is the host says.
+        let drbd = text
+            .strip_prefix("/dev/drbd")
+            .is_some_and(|rest| rest.starts_with('/') || rest.starts_with(|c: char| c.is_ascii_digit()));
         let climbs = text.split('/').any(|part| part == ".." || part == ".");
         if plain && text.starts_with("/dev/") && text.len() > 5 && !climbs && !drbd {
             return Ok(Self(text));

@@ -2,7 +2,9 @@
 //! [`Resource`]: a declaration whose parts fit together. It can only be made by checking.
 
 use crate::address::Endpoint;
-use crate::declaration::{Connection, DEFAULT_MAX_PEERS, Declaration, Node, Storage, Volume};
+use crate::declaration::{
+    Connection, DEFAULT_MAX_PEERS, Declaration, DevicePath, Node, Storage, Volume,
+};
 use crate::invalid::{Invalid, Violation};
 use crate::name::{LvmName, NodeName, ResourceName, VolumeNumber};
 use crate::options::{Family, InSection, OptionSet};
@@ -101,6 +103,16 @@ impl Resource {
             Storage::Devices(devices) => Some(devices.get(&volume)?.to_string()),
             Storage::Diskless {} => None,
         }
+    }
+
+    /// The same with another spelling of a volume's device on a node that names its devices.
+    #[must_use]
+    pub fn with_device(&self, node: &NodeName, volume: VolumeNumber, path: DevicePath) -> Self {
+        let mut declaration = self.0.clone();
+        if let Some(Node { storage: Storage::Devices(devices), .. }) = declaration.nodes.get_mut(node) {
+            devices.0.insert(volume, path);
+        }
+        Self(declaration)
     }
 
     /// Name of a volume's logical volume, as LINSTOR names it.

@@ -50,12 +50,15 @@ impl JsonSchema for Secret {
     }
 }
 
-/// Replaces every occurrence of the secrets in a text by [`MASK`]. Texts shorter than 4 characters are left
+/// A shorter text is not masked.
+pub const SHORTEST_MASKED: usize = 4;
+
+/// Replaces every occurrence of the secrets in a text by [`MASK`]. Texts shorter than [`SHORTEST_MASKED`] are left
 /// alone: masking them would garble everything else and protect nothing.
 pub fn scrub(text: &str, secrets: &[Secret]) -> String {
     secrets
         .iter()
-        .filter(|secret| secret.0.len() >= 4)
+        .filter(|secret| secret.0.len() >= SHORTEST_MASKED)
         .fold(text.to_owned(), |text, secret| text.replace(&secret.0, MASK))
 }
 
