@@ -12,7 +12,7 @@ use std::process::Command;
 fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let table = [
         ("drbd-schemas", "schemars serde serde_json strsim thiserror"),
-        ("drbd-engine", "drbd-schemas serde serde_json thiserror"),
+        ("drbd-engine", "drbd-schemas serde serde_json sha2 thiserror"),
         ("drbd-host", "drbd-engine drbd-schemas humantime lexopt rustix serde_json signal-hook thiserror"),
         (
             "tfplugin",

@@ -6,9 +6,9 @@ use crate::observe::{self, ObserveError};
 use crate::ops::{self, Op};
 use crate::plan::Plan;
 use crate::record::{self, Phase, Record, VolumeRecord};
-use crate::tools::drbdadm::DrbdFailure;
+use crate::tools::drbdadm::{DrbdFailure, state_error};
 use crate::tools::drbdsetup::DiskState;
-use crate::tools::{blkid, drbdadm, drbdmeta, mask_secrets, wipefs};
+use crate::tools::{blkid, drbdadm, drbdmeta, drbdsetup, mask_secrets, wipefs};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::reply::{Action, ActionState};
 use std::time::Duration;
@@ -101,7 +101,7 @@ const TRANSIENT: i32 = -18;
 
 /// Its failures are DRBD's own.
 fn is_drbds(cmd: &Cmd) -> bool {
-    [drbdadm::PROGRAM, drbdmeta::PROGRAM].contains(&cmd.program)
+    [drbdadm::PROGRAM, drbdmeta::PROGRAM, drbdsetup::PROGRAM].contains(&cmd.program)
 }
 
 /// The failure may be gone in a moment, and nothing was changed.
@@ -110,7 +110,10 @@ fn is_passing(cmd: &Cmd, output: &Output) -> bool {
         wipefs::PROGRAM => wipefs::found_it_busy(output),
         _ if is_drbds(cmd) => matches!(
             drbdadm::classify(output),
-            Some(DrbdFailure::DeviceBusy(_) | DrbdFailure::StateChangeRefused { number: TRANSIENT, .. })
+            Some(
+                DrbdFailure::DeviceBusy(_)
+                    | DrbdFailure::StateChangeRefused { number: TRANSIENT | state_error::DEVICE_IN_USE, .. }
+            )
         ),
         _ => false,
     }

@@ -3,6 +3,7 @@
 
 use crate::content;
 use crate::health;
+use crate::host::DRBD_MAJOR;
 use crate::observed::{Content, Device, Observed};
 use crate::record::{Record, VolumeRecord};
 use crate::res_file;
@@ -149,15 +150,12 @@ fn connection_facts(connection: &ConnectionStatus) -> ConnectionFacts {
     }
 }
 
-/// DRBD's major device number (`LANANA`, `linux/drbd.h`).
-const MAJOR: u32 = 147;
-
 /// Adds where the devices are mounted.
 pub(crate) fn add_mounts(facts: &mut ResourceFacts, mounts: &[Mount]) {
     for volume in facts.volumes.values_mut() {
         let Some(minor) = volume.minor else { continue };
         let source = format!("/dev/drbd{minor}");
-        let own = mounts.iter().filter(|mount| mount.device == (MAJOR, minor) || mount.source == source);
+        let own = mounts.iter().filter(|mount| mount.device == (DRBD_MAJOR, minor) || mount.source == source);
         volume.mounted_on = own.map(|mount| mount.mount_point.clone()).collect();
     }
 }

@@ -152,7 +152,15 @@ pub struct BlockDevice {
     pub partitions: Vec<String>,
 }
 
+/// DRBD's major device number (`LANANA`, `linux/drbd.h`).
+pub(crate) const DRBD_MAJOR: u32 = 147;
+
 impl BlockDevice {
+    /// It is a device of DRBD, whatever it is called.
+    pub fn is_drbd(&self) -> bool {
+        self.number.split(':').next().is_some_and(|major| major == DRBD_MAJOR.to_string())
+    }
+
     /// What stays the same about this device: `lv:<uuid>`, `wwn:<wwn>`, `serial:<serial>`; for a device that has none
     /// of them, its path and size.
     pub fn identity(&self, path: &str) -> String {

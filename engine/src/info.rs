@@ -253,6 +253,8 @@ impl Reading {
         let devices = sources.status.map(|status| status.devices.as_slice()).unwrap_or_default();
         let state = devices.iter().find(|d| d.volume == number.get()).map(|d| &d.disk_state);
         match state {
+            // `drbdadm` knows only what a file names.
+            Some(DiskState::Inconsistent) if sources.config.is_none() => Ok(None),
             Some(DiskState::Inconsistent) => {
                 let output = host.run(&drbdadm::get_gi(sources.name, number.get()))?;
                 let gi = drbdadm::parse_get_gi(&output).map_err(observe::ObserveError::from)?;

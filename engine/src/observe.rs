@@ -8,6 +8,7 @@ mod configuration;
 mod created;
 mod devices;
 mod needs;
+mod spelling;
 mod staging;
 mod standing;
 mod uses;
@@ -15,6 +16,7 @@ mod uses;
 pub(crate) use configuration::{files, ports_of as ports_of_running};
 pub(crate) use devices::{claimed as device_claimed, content as device_content, user as device_user};
 pub(crate) use needs::of as needs_of;
+pub(crate) use spelling::as_known_here;
 pub(crate) use uses::uses;
 
 use self::devices::Backing;

@@ -113,6 +113,9 @@ pub fn of(step: &Step) -> Vec<Op> {
             let write = Op::Write { path: path.clone(), text: text.clone(), mode: 0o600 };
             note.into_iter().chain([write]).collect()
         }
+        Step::KeepFile { copy, text, .. } => {
+            vec![Op::Write { path: copy.clone(), text: text.clone(), mode: 0o600 }]
+        }
         Step::WipeContent { volume, device, consent, .. } => {
             let note = consent.clone().map(|token| Op::NoteConsent {
                 volume: *volume,

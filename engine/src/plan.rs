@@ -2,9 +2,10 @@
 //! The planner: `declaration + observed + consents → steps`, or a refusal. Pure: same input, same plan.
 //!
 //! One file per concern, in the order in which they are asked: [`preflight`] (may we touch this host at all),
-//! [`storage`] (backing devices), [`metadata`] (what they hold), [`running`] (what the kernel should do), [`size`]
+//! [`storage`] (backing devices), [`config`] (the file), [`metadata`] (what they hold), [`running`] (what the kernel should do), [`size`]
 //! (growing), [`remove`] (the ways out). Check mode, `terraform plan`, diff output and the real run print this value.
 
+mod config;
 pub mod metadata;
 pub(crate) mod needs;
 pub mod parts;
@@ -19,11 +20,10 @@ pub mod storage;
 use crate::observed::Observed;
 use crate::record::VolumeRecord;
 use crate::refusal::Refusal;
-use crate::res_file::{self, Secrets};
-use crate::step::{Planned, Step};
+use crate::step::Planned;
 use crate::tools::lvm::LogicalVolume;
 use drbd_schemas::facts::HostFacts;
-use drbd_schemas::reply::{Code, Pending};
+use drbd_schemas::reply::Pending;
 use drbd_schemas::{Family, Node, NodeName, Resource, VolumeNumber};
 
 /// What is to be done on one host.
@@ -118,7 +118,7 @@ pub fn present(resource: &Resource, observed: &Observed, permits: &Permits) -> R
     let mut plan = Plan::default();
     preflight::load_module(&context, &mut plan);
     let created = storage::plan(&context, &mut plan)?;
-    config(&context, &mut plan)?;
+    config::plan(&context, &mut plan)?;
     metadata::plan(&context, &created, &mut plan)?;
     let leaving = peers::leaving(&context);
     let up = observed.status.is_some();
@@ -131,26 +131,4 @@ pub fn present(resource: &Resource, observed: &Observed, permits: &Permits) -> R
     }
     size::plan(&context, &created, &mut plan)?;
     Ok(plan)
-}
-
-fn config(context: &Context<'_>, plan: &mut Plan) -> Result<(), Refusal> {
-    let path = res_file::path(context.resource.name().as_str());
-    let text = res_file::render(context.resource, context.family, Secrets::Written);
-    let why = match &context.observed.config {
-        Some(found) if *found == text => return Ok(()),
-        Some(found) if !res_file::is_ours(found) => {
-            let message = format!(
-                "{path} exists and was not written by drbd-host: the name {} is taken on this host.",
-                context.resource.name()
-            );
-            return Err(Refusal::new(Code::Taken, message).next(format!(
-                "Move {path} away if that resource is to be taken over, or choose another name."
-            )));
-        }
-        Some(_) => "it differs from the declaration",
-        None => "there is none",
-    };
-    let leaving = peers::leaving(context).into_keys().collect();
-    plan.push(Planned::new(Step::WriteConfig { path, text, leaving }, why));
-    Ok(())
 }

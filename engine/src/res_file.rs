@@ -4,6 +4,7 @@
 //!
 //! Not here: reading a file for its meaning (see [`crate::conf`]). The declaration is the source, the file is its output.
 
+use crate::tools::mask_secrets;
 use drbd_schemas::address::Endpoint;
 use drbd_schemas::options::{InDisk, InNet, InSection};
 use drbd_schemas::secret::MASK;
@@ -185,6 +186,10 @@ impl Text {
 
 /// Masks the secret in the text of a file, so that it can be shown and compared.
 pub fn masked(text: &str) -> String {
+    if !is_ours(text) {
+        // Another hand may have written everything on one line.
+        return mask_secrets(text);
+    }
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
         let trimmed = line.trim_start();

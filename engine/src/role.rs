@@ -11,6 +11,7 @@ use crate::run::{Mode, RunError, blank_reply, commands_diff, failed, not_done};
 use drbd_schemas::args::{Module, RoleArgs, WantedRole};
 use drbd_schemas::facts::ResourceFacts;
 use drbd_schemas::reply::{ActionState, Code, Pending, Reply};
+use std::time::Duration;
 
 /// Runs `drbd_role`.
 pub fn role(host: &impl Host, args: &RoleArgs, mode: Mode) -> Reply {
@@ -27,10 +28,21 @@ fn look(
     args: &RoleArgs,
     permits: &Permits,
 ) -> Result<(Seen, Result<Plan, RunError>), RunError> {
-    let seen = observe::uses(host, args)?;
-    let plan = planner::plan(args, &seen, permits).map_err(RunError::from);
-    Ok((seen, plan))
+    let until = host.millis().saturating_add(UDEV_PATIENCE);
+    loop {
+        let seen = observe::uses(host, args)?;
+        let plan = planner::plan(args, &seen, permits);
+        let passing = plan.as_ref().is_err_and(|refusal| refusal.code == Code::InUse);
+        if !(passing && seen.only_passing_users()) || host.millis() >= until {
+            return Ok((seen, plan.map_err(RunError::from)));
+        }
+        host.checkpoint()?;
+        host.pause(Duration::from_millis(200));
+    }
 }
+
+/// So long udev may take to look at a device that has changed, in milliseconds.
+const UDEV_PATIENCE: u64 = 5_000;
 
 fn change(host: &impl Host, args: &RoleArgs, mode: Mode, mut reply: Reply) -> Result<Reply, RunError> {
     let permits = Permits { consent: args.consent.clone(), ..Permits::default() };
@@ -61,7 +73,10 @@ fn change(host: &impl Host, args: &RoleArgs, mode: Mode, mut reply: Reply) -> Re
         reply.after = observe::uses(host, args).ok().map(|seen| facts_of(args, &seen));
         return Ok(failed(reply, &error, args.name.as_str()));
     }
-    let (seen, left) = look(host, args, &Permits::default())?;
+    let (seen, left) = match look(host, args, &Permits::default()) {
+        Ok(looked) => looked,
+        Err(error) => return Ok(error.into_reply(reply)),
+    };
     reply.after = Some(facts_of(args, &seen));
     match left {
         Ok(left) if left.is_empty() => Ok(reply),

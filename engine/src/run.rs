@@ -52,9 +52,14 @@ impl RunError {
     /// Fills in what a reply says about it.
     pub(crate) fn into_reply(self, mut reply: Reply) -> Reply {
         reply.failed = true;
+        let done = reply.actions.iter().filter(|action| action.state == reply::ActionState::Done).count();
+        let outcome = match done {
+            0 => "Nothing was changed.".to_owned(),
+            _ => format!("{done} steps were done before that was found."),
+        };
         match self {
             Self::Refused(refusal) => {
-                reply.msg = refusal.to_string();
+                reply.msg = format!("{} {outcome}", refusal.message);
                 reply.code = refusal.code;
                 reply.next_steps = refusal.next_steps;
             }
@@ -65,7 +70,7 @@ impl RunError {
                         Code::Environment
                     }
                 };
-                reply.msg = format!("{error}. Nothing was changed.");
+                reply.msg = format!("{error}. {outcome}");
                 reply.next_steps = vec!["Remove the cause, then run again.".to_owned()];
             }
         }
@@ -135,6 +140,7 @@ fn look(
     let mut discard = None;
     let (observed, plan) = match (args.run.state, &args.resource) {
         (State::Present, Some(resource)) => {
+            let resource = &observe::as_known_here(host, resource)?;
             let observed = match before {
                 None => observe::resource(host, resource)?,
                 Some(seen) => observe::resource_after(host, resource, &seen.observed, &seen.plan)?,
@@ -256,9 +262,8 @@ fn verify(
             reply
         }
         Err(error) => {
-            let text = format!("all steps were done, but the host cannot be looked at again: {error}");
             let mut reply = error.into_reply(reply);
-            reply.msg = text;
+            reply.msg = format!("all steps were done, and then: {}", reply.msg);
             reply
         }
     }
@@ -478,7 +483,10 @@ fn sync_once(
     if let Some(error) = failure {
         return Ok(failed(reply, &error, name));
     }
-    let (observed, decision) = decide()?;
+    let (observed, decision) = match decide() {
+        Ok(decided) => decided,
+        Err(error) => return Ok(error.into_reply(reply)),
+    };
     reply.after = Some(facts::of_observed(name, &observed, peer.as_deref()));
     if let Decision::Act { .. } = decision {
         reply.failed = true;

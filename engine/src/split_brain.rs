@@ -35,7 +35,8 @@ pub(crate) fn token(
     let asked = permits.consent.iter().any(|given| given.starts_with(&prefix));
     let elsewhere = agreement::given_up_by(name, &observed.node, &permits.evidence).is_some();
     let apart = status.connections.iter().any(is_apart);
-    if !(here || (apart && (asked || elsewhere))) {
+    // `drbdadm` knows only what a file names, and says the generations only then.
+    if observed.config.is_none() || !(here || (apart && (asked || elsewhere))) {
         return Ok(None);
     }
     let mut generations = Vec::new();

@@ -32,6 +32,15 @@ pub enum Step {
         /// Peers that it no longer names, by node-id: noted first, to be forgotten.
         leaving: BTreeSet<u8>,
     },
+    /// Keep a copy of a file that somebody else wrote, before it is replaced. Only with a consent that names its hash.
+    KeepFile {
+        /// The file.
+        path: String,
+        /// Where the copy goes: a name that `drbdadm` does not read.
+        copy: String,
+        /// Its text, secrets included.
+        text: String,
+    },
     /// Remove the signatures of what a device holds. Only with a consent that names the device and the content.
     WipeContent {
         /// The volume.
@@ -336,6 +345,7 @@ impl Step {
             Self::LoadModule { .. } => "load_module",
             Self::CreateLv(_) => "create_lv",
             Self::WriteConfig { .. } => "write_config",
+            Self::KeepFile { .. } => "keep_file",
             Self::WipeContent { .. } => "wipe_content",
             Self::CreateMetadata(_) => "create_metadata",
             Self::AdoptMetadata { .. } => "adopt_metadata",
@@ -380,6 +390,7 @@ impl Step {
             Self::LoadModule { .. }
             | Self::CreateLv(_)
             | Self::WriteConfig { .. }
+            | Self::KeepFile { .. }
             | Self::CreateMetadata(_)
             | Self::AdoptMetadata { .. }
             | Self::Adjust { disruptive: false, .. }
@@ -420,6 +431,7 @@ impl fmt::Display for Step {
                 )
             }
             Self::WriteConfig { path, .. } => write!(f, "write {path}"),
+            Self::KeepFile { path, copy, .. } => write!(f, "keep {path} as {copy}"),
             Self::WipeContent { device, found, .. } => write!(f, "wipe {found} from {device}"),
             Self::CreateMetadata(md) => write!(f, "create metadata on {}", md.device),
             Self::AdoptMetadata { device, .. } => write!(f, "adopt the metadata on {device}"),

@@ -286,3 +286,35 @@ fn the_role_of_a_cut_run_is_kept_when_it_is_wanted() {
     let present = resource(&world, "h1", "64MiB");
     assert!(!present.failed && !present.changed, "the role is not given back: {}", present.msg);
 }
+
+#[test]
+fn a_resource_whose_file_is_away_is_used_and_given_up_all_the_same() {
+    let world = world(Some(ext4(1)));
+    let file = world.borrow_mut().machine("h1").files.remove("/etc/drbd.d/r0.res").unwrap();
+    let taken = act(&world, "h1", &request("primary", true, false));
+    assert!(!taken.failed, "{}", taken.msg);
+    let given = act(&world, "h1", &request("secondary", true, false));
+    assert!(!given.failed && names(&given) == ["unmount", "demote"], "{}", given.msg);
+    assert_eq!(given.actions[1].argv, [["drbdsetup", "secondary", "1000"]]);
+    world.borrow_mut().machine("h1").files.insert("/etc/drbd.d/r0.res".into(), file);
+    let taken = act(&world, "h1", &request("primary", true, false));
+    assert_eq!(taken.actions[0].argv, [["drbdadm", "primary", "r0"]]);
+}
+
+#[test]
+fn who_looks_at_a_device_that_is_secondary_already_is_in_nobodys_way() {
+    let world = world(Some(ext4(1)));
+    let udev = || Process { pid: 42, name: "(udev-worker)".into(), how: "has /dev/drbd1000 open".into() };
+    world.borrow_mut().machine("h1").processes.insert("147:1000".into(), vec![udev()]);
+    let reply = act(&world, "h1", &request("secondary", true, false));
+    assert!(!reply.failed && !reply.changed, "{}", reply.msg);
+    // On a Primary it is waited for, but not for ever; and nothing is said to be unchanged that is not.
+    assert!(!act(&world, "h1", &request("primary", true, false)).failed);
+    let host = SimHost::new(&world, "h1", Cut::Never);
+    let Args::Role(args) = args::parse(Module::DrbdRole, request("secondary", true, false)).unwrap() else {
+        unreachable!()
+    };
+    let reply = role::role(&host, &args, Mode::default());
+    assert_eq!(reply.code, Code::InUse, "{}", reply.msg);
+    assert!(drbd_engine::host::Host::millis(&host) >= 5_000, "udev got its moment");
+}

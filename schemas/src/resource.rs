@@ -2,9 +2,7 @@
 //! [`Resource`]: a declaration whose parts fit together. It can only be made by checking.
 
 use crate::address::Endpoint;
-use crate::declaration::{
-    Connection, DEFAULT_MAX_PEERS, Declaration, DevicePath, Node, Storage, Volume,
-};
+use crate::declaration::{Connection, DEFAULT_MAX_PEERS, Declaration, DevicePath, Node, Storage, Volume};
 use crate::invalid::{Invalid, Violation};
 use crate::name::{LvmName, NodeName, ResourceName, VolumeNumber};
 use crate::options::{Family, InSection, OptionSet};

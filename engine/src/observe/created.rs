@@ -27,6 +27,7 @@ pub(crate) fn report(
             },
             Step::LoadModule { .. }
             | Step::WriteConfig { .. }
+            | Step::KeepFile { .. }
             | Step::WipeContent { .. }
             | Step::CreateMetadata(_)
             | Step::AdoptMetadata { .. }

@@ -65,7 +65,7 @@ fn is_wanted(parts: &[Part], observed: &Observed, step: &Step) -> bool {
 fn part(step: &Step) -> Option<Part> {
     match step {
         Step::CreateLv(_) | Step::ExtendLv { .. } => Some(Part::Storage),
-        Step::WriteConfig { .. } => Some(Part::Config),
+        Step::KeepFile { .. } | Step::WriteConfig { .. } => Some(Part::Config),
         Step::WipeContent { .. } | Step::CreateMetadata(_) | Step::AdoptMetadata { .. } => {
             Some(Part::CreateMd)
         }

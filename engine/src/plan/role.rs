@@ -6,12 +6,13 @@
 //! split brain without one write). A demotion never takes a file system away that was not named.
 
 use super::{Permits, Plan};
-use crate::host::Process;
+use crate::host::{Cmd, Process};
 use crate::observed::Observed;
 use crate::refusal::Refusal;
 use crate::step::role::RoleStep;
 use crate::step::{Planned, Step};
-use crate::tools::drbdsetup::{ConnectionState, DeviceStatus, DiskState, ResourceStatus, RoleName};
+use crate::tools::drbdadm;
+use crate::tools::drbdsetup::{self, ConnectionState, DeviceStatus, DiskState, ResourceStatus, RoleName};
 use crate::tools::filesystem::FsSize;
 use crate::tools::proc::Mount;
 use drbd_schemas::args::{FsType, MountArgs, RoleArgs, WantedRole};
@@ -74,6 +75,22 @@ pub fn device_path(device: &DeviceStatus) -> String {
     format!("/dev/drbd{}", device.minor)
 }
 
+impl Seen {
+    /// All who use the devices are udev, which looks at each device that changes, or gone before they could be named.
+    pub(crate) fn only_passing_users(&self) -> bool {
+        let open = self.observed.status.iter().flat_map(|status| &status.devices);
+        let mut used = open.filter(|device| device.open == Some(true)).map(|device| device.volume);
+        let processes: Vec<&Process> = self.volumes.values().flat_map(|found| &found.processes).collect();
+        let unnamed = processes.is_empty() && used.any(|volume| self.volumes.contains_key(&volume));
+        unnamed || (!processes.is_empty() && processes.iter().all(|process| is_udev(process)))
+    }
+}
+
+/// Its workers are called `(udev-worker)`, before systemd 251 `systemd-udevd`.
+fn is_udev(process: &Process) -> bool {
+    ["udev-worker", "systemd-udevd"].contains(&process.name.trim_matches(['(', ')']))
+}
+
 /// Plans `drbd_role`.
 ///
 /// # Errors
@@ -101,7 +118,8 @@ fn primary(args: &RoleArgs, seen: &Seen, permits: &Permits, plan: &mut Plan) -> 
     let noted = seen.observed.record.promoted_for_sync;
     if status.role != RoleName::Primary {
         may_promote(args, seen, status, permits)?;
-        push(plan, RoleStep::Promote { resource: args.name.to_string(), noted }, "it is not Primary");
+        let (resource, cmds) = (args.name.to_string(), take_role(seen, status));
+        push(plan, RoleStep::Promote { resource, cmds, noted }, "it is not Primary");
     } else if noted {
         push(plan, RoleStep::Keep, "a run that was cut had taken the role for one step; now it is wanted");
     }
@@ -109,6 +127,21 @@ fn primary(args: &RoleArgs, seen: &Seen, permits: &Permits, plan: &mut Plan) -> 
         mounted(args, mount, seen, status, plan)?;
     }
     Ok(())
+}
+
+/// Where no file names the resource, `drbdadm` does not know it; the kernel's own tool does.
+fn take_role(seen: &Seen, status: &ResourceStatus) -> Vec<Cmd> {
+    match (&seen.observed.config, seen.observed.drbd.family()) {
+        (None, Some(family)) => drbdsetup::primary(family, status),
+        _ => vec![drbdadm::primary(&status.name, false)],
+    }
+}
+
+fn give_role_up(seen: &Seen, status: &ResourceStatus) -> Vec<Cmd> {
+    match (&seen.observed.config, seen.observed.drbd.family()) {
+        (None, Some(family)) => drbdsetup::secondary(family, status),
+        _ => vec![drbdadm::secondary(&status.name)],
+    }
 }
 
 /// The name of a connection's peer.
@@ -365,6 +398,10 @@ fn secondary(args: &RoleArgs, seen: &Seen, plan: &mut Plan) -> Result<(), Refusa
     let mut paths: Vec<&str> = Vec::new();
     for device in &status.devices {
         let Some(found) = seen.volumes.get(&device.volume) else { continue };
+        // Whoever looks at a device that is neither to be unmounted nor given up is in nobody's way.
+        if status.role != RoleName::Primary && found.mounted_on.is_empty() {
+            continue;
+        }
         let named = |at: &&String| args.mounts.iter().any(|mount| mount.path.as_str() == at.as_str());
         in_use(args, seen, found, device, found.mounted_on.iter().find(|at| !named(at)))?;
         paths.extend(found.mounted_on.iter().map(String::as_str));
@@ -380,7 +417,8 @@ fn secondary(args: &RoleArgs, seen: &Seen, plan: &mut Plan) -> Result<(), Refusa
     }
     if status.role == RoleName::Primary {
         let noted = seen.observed.record.promoted_for_sync;
-        push(plan, RoleStep::Demote { resource: args.name.to_string(), noted }, "it is Primary");
+        let (resource, cmds) = (args.name.to_string(), give_role_up(seen, status));
+        push(plan, RoleStep::Demote { resource, cmds, noted }, "it is Primary");
     }
     Ok(())
 }

@@ -52,6 +52,11 @@ fn whole_device(context: &Context<'_>, volume: VolumeNumber) -> Result<(), Refus
         return Err(Refusal::new(Code::Missing, message)
             .next("Attach the device, or name it by a path that is there (see /dev/disk/by-id)."));
     };
+    if block.is_drbd() {
+        let message =
+            format!("{}: the backing device of volume {volume} is itself a DRBD device.", device.path);
+        return Err(Refusal::new(Code::Taken, message).next("Name the device that lies below it."));
+    }
     if block.read_only {
         let message = format!("{}: the backing device of volume {volume} is read-only.", device.path);
         return Err(Refusal::new(Code::Unreadable, message).next("Make it writable."));

@@ -65,6 +65,8 @@ pub struct Machine {
     pub pools: BTreeMap<String, bool>,
     /// Whole disks by path.
     pub disks: BTreeMap<String, Disk>,
+    /// Other names of devices, by that name.
+    pub names: BTreeMap<String, String>,
     /// What the kernel runs, by resource.
     pub running: BTreeMap<String, Running>,
     /// What is mounted: path, device, kind; the last on top.
@@ -294,6 +296,7 @@ impl Machine {
             let (kernel_name, number) = (format!("drbd{minor}"), format!("147:{minor}"));
             return Some(BlockDevice { kernel_name, number, size_bytes, ..BlockDevice::default() });
         }
+        let path = self.names.get(path).map_or(path, String::as_str);
         let disk = self.disk_ref(path)?;
         let lv = path.strip_prefix("/dev/").and_then(|rest| self.lvs.get(rest));
         let number = self.lvs.keys().map(|name| format!("/dev/{name}")).chain(self.disks.keys().cloned());

@@ -97,8 +97,22 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
             (world.comparing, world.compared) = (3, true);
             done()
         }
+        ("drbdadm", ["primary" | "secondary", resource]) if file_of(world, host, resource).is_none() => {
+            let text = format!("'{resource}' not defined in your config (for this host).\n");
+            Output::of(1, "", text)
+        }
         ("drbdadm", ["primary", resource]) => promote(world, host, resource),
         ("drbdadm", ["secondary", resource]) => demote(world, host, resource),
+        ("drbdsetup", [verb @ ("primary" | "secondary"), minor]) => {
+            let running = world.machine(host).running.iter();
+            let found =
+                running.filter(|(_, r)| r.minor.to_string() == *minor).map(|(name, _)| name.clone()).next();
+            match found {
+                Some(name) if *verb == "primary" => promote(world, host, &name),
+                Some(name) => demote(world, host, &name),
+                None => Output::of(10, "", format!("{minor}: Failure: (127) Device minor not allocated\n")),
+            }
+        }
         ("drbdadm", ["resize", volume]) => resize(world, host, volume),
         _ => Output::of(127, "", format!("the model does not know: {cmd}\n")),
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The steps of `drbd_role`: the role, and the file systems above it.
 
+use crate::host::Cmd;
 use crate::ops::Op;
-use crate::tools::{drbdadm, filesystem, mount};
+use crate::tools::{filesystem, mount};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::args::FsType;
 use drbd_schemas::reply::Risk;
@@ -15,6 +16,8 @@ pub enum RoleStep {
     Promote {
         /// The resource.
         resource: String,
+        /// The commands.
+        cmds: Vec<Cmd>,
         /// The record still says that the role is for one step of this program only, which no longer holds.
         noted: bool,
     },
@@ -70,6 +73,8 @@ pub enum RoleStep {
     Demote {
         /// The resource.
         resource: String,
+        /// The commands.
+        cmds: Vec<Cmd>,
         /// The record says that the role was for one step of this program only.
         noted: bool,
     },
@@ -109,9 +114,9 @@ impl RoleStep {
     pub fn ops(&self) -> Vec<Op> {
         let done_by = |cmd| vec![Op::Run(cmd)];
         match self {
-            Self::Promote { resource, noted } => {
+            Self::Promote { cmds, noted, .. } => {
                 let forget = noted.then_some(Op::NotePromotion(false));
-                forget.into_iter().chain([Op::Run(drbdadm::primary(resource, false))]).collect()
+                forget.into_iter().chain(cmds.iter().cloned().map(Op::Run)).collect()
             }
             Self::Keep => vec![Op::NotePromotion(false)],
             // The note comes before the tool: after a cut the next run knows whose half-made file system it finds.
@@ -128,9 +133,9 @@ impl RoleStep {
             }
             Self::GrowFilesystem { device, path, kind } => done_by(filesystem::grow(*kind, device, path)),
             Self::Unmount { path } => done_by(mount::unmount(path)),
-            Self::Demote { resource, noted } => {
+            Self::Demote { cmds, noted, .. } => {
                 let forget = noted.then_some(Op::NotePromotion(false));
-                std::iter::once(Op::Run(drbdadm::secondary(resource))).chain(forget).collect()
+                cmds.iter().cloned().map(Op::Run).chain(forget).collect()
             }
         }
     }

@@ -64,6 +64,25 @@ pub fn down(resource: &str) -> Cmd {
     Cmd::new(PROGRAM, ["down", resource])
 }
 
+/// Makes this node Primary in a resource that no configuration file names.
+pub fn primary(family: Family, resource: &ResourceStatus) -> Vec<Cmd> {
+    change_role("primary", family, resource)
+}
+
+/// Makes this node Secondary in a resource that no configuration file names. Exit 11 while a device is open.
+pub fn secondary(family: Family, resource: &ResourceStatus) -> Vec<Cmd> {
+    change_role("secondary", family, resource)
+}
+
+/// 8.4 has a role for each minor, 9 one for the resource.
+fn change_role(verb: &str, family: Family, resource: &ResourceStatus) -> Vec<Cmd> {
+    let targets: Vec<String> = match family {
+        Family::V84 => resource.devices.iter().map(|device| device.minor.to_string()).collect(),
+        Family::V9 => vec![resource.name.clone()],
+    };
+    targets.into_iter().map(|target| Cmd::new(PROGRAM, [verb.to_owned(), target])).collect()
+}
+
 /// Throws away this node's data of one volume: a full sync from a peer follows. Refused when the device is not
 /// up (127), unlike `drbdadm invalidate`, which then marks the metadata Inconsistent and exits 0.
 pub fn invalidate(minor: u32) -> Cmd {

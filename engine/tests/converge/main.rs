@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 mod peers;
 mod steps;
+mod takeover;
 mod verify;
 
 /// Where a host's backing device comes from.

@@ -13,7 +13,9 @@ impl DrbdFailure {
                 "Correct or remove that file; until then no drbdadm call works on this host.".to_owned()
             }
             Self::NotConfigured(name) => {
-                format!("Check that a file declares {name} with this host's `uname -n`.")
+                format!(
+                    "Declare {name} for this host (drbd_resource, state: present, as `uname -n` calls it): that writes its file. What the kernel runs of it goes on meanwhile."
+                )
             }
             Self::NothingConfigured => {
                 "Check the files in /etc/drbd.d and this host's `uname -n`.".to_owned()
