@@ -2,6 +2,8 @@
 //! `drbd_info`: the facts of a host. Reads only, and in bulk: a host with a hundred running volumes costs the same
 //! handful of commands as one with none.
 
+mod declared;
+
 use crate::conf::{self, Claim, Configuration, Files};
 use crate::content;
 use crate::facts::{self, Backing, Sources};
@@ -14,30 +16,46 @@ use crate::run::{Mode, RunError, blank_reply};
 use crate::tools::drbdadm::{self, AdjustCommand, AdjustStep, PeerRef};
 use crate::tools::drbdmeta;
 use crate::tools::drbdsetup::{DiskState, ResourceStatus, RunningDisk, RunningResource};
-use crate::tools::lvm::LvmReport;
+use crate::tools::lvm::{Filter, LvmReport};
 use crate::tools::{Family, mask_secrets, proc};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::args::{InfoArgs, Module};
 use drbd_schemas::facts::{self as words, HostFacts, ResourceFacts};
-use drbd_schemas::reply::Reply;
+use drbd_schemas::reply::{Declared, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Runs `drbd_info`.
 pub fn info(host: &impl Host, args: &InfoArgs, mode: Mode) -> Reply {
     let reply = blank_reply(host, Module::DrbdInfo, mode);
-    let names: Vec<&str> = args.names.iter().map(drbd_schemas::ResourceName::as_str).collect();
-    match host_facts(host, &names) {
-        Ok(facts) => {
-            let count = facts.resources.len();
-            Reply { msg: format!("{}: {count} resources.", facts.node), facts: Some(facts), ..reply }
+    match compared(host, args) {
+        Ok((facts, declared)) => {
+            let msg = match &declared {
+                None => format!("{}: {} resources.", facts.node, facts.resources.len()),
+                Some(declared) => declared::summary(&facts.node, declared),
+            };
+            let warnings = match (&args.declared, &declared) {
+                (Some(given), Some(found)) => declared::warnings(given, found, &facts),
+                _ => Vec::new(),
+            };
+            Reply { msg, warnings, declared, facts: Some(facts), ..reply }
         }
         Err(error) => error.into_reply(reply),
     }
 }
 
+/// The facts, and how they compare with what was given.
+fn compared(host: &impl Host, args: &InfoArgs) -> Result<(HostFacts, Option<Declared>), RunError> {
+    let names: Vec<&str> = args.names.iter().map(drbd_schemas::ResourceName::as_str).collect();
+    let reading = Reading::take(host)?;
+    let declared =
+        args.declared.as_ref().map(|given| declared::compare(host, &reading, given)).transpose()?;
+    Ok((reading.facts(host, &names)?, declared))
+}
+
 /// Everything that was read, before it is arranged by resource.
 struct Reading {
     node: String,
+    drbd: words::DrbdFacts,
     family: Option<Family>,
     statuses: Vec<ResourceStatus>,
     running: Vec<RunningResource>,
@@ -46,49 +64,9 @@ struct Reading {
     claims: Vec<Claim>,
     records: BTreeMap<String, Record>,
     pending: Vec<AdjustStep>,
+    config_error: Option<String>,
+    filter: Filter,
     lvm: LvmReport,
-}
-
-/// Takes the facts of a host; of these resources only, or of all when none is named.
-pub(crate) fn host_facts(host: &impl Host, names: &[&str]) -> Result<HostFacts, RunError> {
-    let mut drbd = observe::drbd(host)?;
-    let statuses = observe::statuses(host, &drbd)?;
-    let running = if statuses.is_empty() { Vec::new() } else { observe::show(host)? };
-    let node = host.node_name()?;
-    let files = observe::files(host)?;
-    let conf = conf::read(&files);
-    let claims = conf::claims(&conf, &node);
-    let any_file = files.sources.iter().any(|source| source.path.ends_with(".res"));
-    let (pending, config_error) = pending(host, &drbd, any_file || !conf.resources.is_empty())?;
-    let lvm = observe::lvm_report(host, &observe::lvm_filter(host)?)?;
-    if drbd.utils.is_some() {
-        let output = host.run(&drbdadm::versions())?;
-        drbd.utils = Some(drbdadm::parse_versions(&output).map_err(observe::ObserveError::from)?.utils);
-    }
-    let records = records(host)?;
-    let family = drbd.family();
-    let reading = Reading { node, family, statuses, running, files, conf, claims, records, pending, lvm };
-    let mounts = proc::parse_mountinfo(&host.read("/proc/self/mountinfo")?.unwrap_or_default())
-        .map_err(observe::ObserveError::from)?;
-    let mut resources = BTreeMap::new();
-    for name in reading.names().into_iter().filter(|name| names.is_empty() || names.contains(&name.as_str()))
-    {
-        let mut facts = reading.resource(host, &name)?;
-        facts::add_mounts(&mut facts, &mounts);
-        resources.insert(name, facts);
-    }
-    Ok(HostFacts {
-        schema: words::SCHEMA.to_owned(),
-        kernel: host.read("/proc/sys/kernel/osrelease")?.unwrap_or_default().trim().to_owned(),
-        drbd,
-        config_error,
-        resources,
-        volume_groups: facts::volume_groups(&reading.lvm),
-        ports_in_use: reading.ports(),
-        minors_in_use: reading.minors(),
-        drbd_host: env!("CARGO_PKG_VERSION").to_owned(),
-        node: reading.node,
-    })
 }
 
 fn records(host: &impl Host) -> Result<BTreeMap<String, Record>, RunError> {
@@ -125,6 +103,65 @@ fn pending(
 }
 
 impl Reading {
+    fn take(host: &impl Host) -> Result<Self, RunError> {
+        let mut drbd = observe::drbd(host)?;
+        let statuses = observe::statuses(host, &drbd)?;
+        let running = if statuses.is_empty() { Vec::new() } else { observe::show(host)? };
+        let node = host.node_name()?;
+        let files = observe::files(host)?;
+        let conf = conf::read(&files);
+        let claims = conf::claims(&conf, &node);
+        let any_file = files.sources.iter().any(|source| source.path.ends_with(".res"));
+        let (pending, config_error) = pending(host, &drbd, any_file || !conf.resources.is_empty())?;
+        let filter = observe::lvm_filter(host)?;
+        let lvm = observe::lvm_report(host, &filter)?;
+        if drbd.utils.is_some() {
+            let output = host.run(&drbdadm::versions())?;
+            drbd.utils = Some(drbdadm::parse_versions(&output).map_err(observe::ObserveError::from)?.utils);
+        }
+        let records = records(host)?;
+        let family = drbd.family();
+        Ok(Self {
+            node,
+            drbd,
+            family,
+            statuses,
+            running,
+            files,
+            conf,
+            claims,
+            records,
+            pending,
+            config_error,
+            filter,
+            lvm,
+        })
+    }
+
+    fn facts(self, host: &impl Host, names: &[&str]) -> Result<HostFacts, RunError> {
+        let mounts = proc::parse_mountinfo(&host.read("/proc/self/mountinfo")?.unwrap_or_default())
+            .map_err(observe::ObserveError::from)?;
+        let mut resources = BTreeMap::new();
+        let wanted = |name: &String| names.is_empty() || names.contains(&name.as_str());
+        for name in self.names().into_iter().filter(wanted) {
+            let mut facts = self.resource(host, &name)?;
+            facts::add_mounts(&mut facts, &mounts);
+            resources.insert(name, facts);
+        }
+        Ok(HostFacts {
+            schema: words::SCHEMA.to_owned(),
+            kernel: host.read("/proc/sys/kernel/osrelease")?.unwrap_or_default().trim().to_owned(),
+            resources,
+            volume_groups: facts::volume_groups(&self.lvm),
+            ports_in_use: self.ports(),
+            minors_in_use: self.minors(),
+            drbd_host: env!("CARGO_PKG_VERSION").to_owned(),
+            drbd: self.drbd,
+            config_error: self.config_error,
+            node: self.node,
+        })
+    }
+
     fn names(&self) -> BTreeSet<String> {
         let in_files = self.claims.iter().map(|claim| claim.resource.clone());
         let up = self.statuses.iter().map(|status| status.name.clone());
@@ -165,7 +202,8 @@ impl Reading {
         if let Some(config) = &mut facts.config {
             place.clone_into(&mut config.path);
         }
-        facts.pending = self.pending_of(name, &sources);
+        facts.pending =
+            self.pending_of(name, sources.status).into_iter().map(|step| step.text.clone()).collect();
         Ok(facts)
     }
 
@@ -274,10 +312,10 @@ impl Reading {
         content::judge(device, record.volumes.get(&number), tagged, family).verdict
     }
 
-    fn pending_of(&self, name: &str, sources: &Sources<'_>) -> Vec<String> {
+    fn pending_of(&self, name: &str, status: Option<&ResourceStatus>) -> Vec<&AdjustStep> {
         let claimed =
             self.claims.iter().filter(|claim| claim.resource == name).flat_map(|claim| claim.minors.clone());
-        let running = sources.status.iter().flat_map(|status| &status.devices).map(|device| device.minor);
+        let running = status.iter().flat_map(|status| &status.devices).map(|device| device.minor);
         let minors: BTreeSet<u32> = claimed.chain(running).collect();
         let locals: Vec<String> = self
             .running
@@ -293,7 +331,7 @@ impl Reading {
             About::Local(local) => locals.iter().any(|own| own == local),
             About::Nobody => false,
         };
-        self.pending.iter().filter(|step| concerns(step)).map(|step| step.text.clone()).collect()
+        self.pending.iter().filter(|step| concerns(step)).collect()
     }
 }
 

@@ -120,6 +120,21 @@ fn converge(
     Ok(reply)
 }
 
+/// The first thing that `drbd_storage_pool` would do or refuse, from a report that was read already; none where the pool is
+/// as declared.
+pub(crate) fn difference(
+    host: &impl Host,
+    args: &StoragePoolArgs,
+    lvm: &LvmReport,
+    filter: &Filter,
+) -> Result<Option<String>, RunError> {
+    let observed = with_report(host, args, lvm.clone())?;
+    Ok(match plan(args, &observed, &[], filter) {
+        Err(refusal) => Some(refusal.message),
+        Ok(plan) => plan.steps.first().map(|planned| planned.step.to_string()),
+    })
+}
+
 fn observe(host: &impl Host, args: &StoragePoolArgs, filter: &Filter) -> Result<ObservedPool, RunError> {
     if host.program(crate::tools::lvm::PROGRAM).is_none() {
         let message = "LVM is not installed: there is no lvm.";
@@ -131,7 +146,10 @@ fn observe(host: &impl Host, args: &StoragePoolArgs, filter: &Filter) -> Result<
             .next("Install the package thin-provisioning-tools (device-mapper-persistent-data).")
             .into());
     }
-    let lvm = observe::lvm_report(host, filter)?;
+    with_report(host, args, observe::lvm_report(host, filter)?)
+}
+
+fn with_report(host: &impl Host, args: &StoragePoolArgs, lvm: LvmReport) -> Result<ObservedPool, RunError> {
     let family = observe::drbd(host)?.family().unwrap_or(Family::V9);
     let mut known = Vec::new();
     for pv in &lvm.pvs {

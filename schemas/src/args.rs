@@ -5,10 +5,12 @@
 //! boolean, a number may be text and text a number, a list may be a comma-separated text, a dictionary may be JSON in
 //! a text (seen with ansible-core 2.14 to 2.21).
 
+mod info;
 mod ports;
 mod role;
 mod verify;
 
+pub use info::{Given, InfoArgs};
 pub use ports::{PortsArgs, PortsRunArgs};
 pub use role::{FsType, MountArgs, RoleArgs, WantedRole};
 pub use verify::VerifyArgs;
@@ -169,15 +171,6 @@ pub struct ResourceArgs {
     pub run: RunArgs,
 }
 
-/// Arguments of `drbd_info`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InfoArgs {
-    /// Only these resources; all when empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub names: Vec<ResourceName>,
-}
-
 /// A condition to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -330,7 +323,7 @@ pub fn parse(module: Module, value: Value) -> Result<Args, Invalid> {
             let (declaration, run) = split::<PortsRunArgs>(value, &what)?;
             Args::Ports(Box::new(PortsArgs { resource: resource_of(declaration, &what)?, run }))
         }
-        Module::DrbdInfo => Args::Info(typed(value, &what)?),
+        Module::DrbdInfo => Args::Info(InfoArgs::checked(typed(value, &what)?, &what)?),
         Module::DrbdWait => Args::Wait(typed(value, &what)?),
         Module::DrbdStoragePool => Args::StoragePool(typed(value, &what)?),
         Module::DrbdRole => {
@@ -385,7 +378,11 @@ fn name_of(declaration: &Map<String, Value>, what: &str) -> Result<ResourceName,
 }
 
 fn resource_of(declaration: Map<String, Value>, what: &str) -> Result<Resource, Invalid> {
-    let declaration: Declaration = typed(Value::Object(declaration), what)?;
+    declaration_of(Value::Object(declaration), what)
+}
+
+fn declaration_of(declaration: Value, what: &str) -> Result<Resource, Invalid> {
+    let declaration: Declaration = typed(declaration, what)?;
     Resource::try_from(declaration).map_err(|invalid| Invalid { what: what.to_owned(), ..invalid })
 }
 

@@ -44,11 +44,16 @@ pub fn module_schema(module: Module) -> Value {
     schema
 }
 
+/// The JSON Schema of a declaration.
+pub fn declaration_schema() -> Value {
+    schema_of::<Declaration>()
+}
+
 /// Every schema file: name without directory, and content.
 pub fn files() -> Vec<(String, Value)> {
     let mut files: Vec<_> =
         Module::ALL.into_iter().map(|m| (format!("{m}.schema.json"), module_schema(m))).collect();
-    files.push(("declaration.schema.json".into(), schema_of::<Declaration>()));
+    files.push(("declaration.schema.json".into(), declaration_schema()));
     files.push(("facts.schema.json".into(), schema_of::<HostFacts>()));
     files.push(("reply.schema.json".into(), schema_of::<Reply>()));
     files

@@ -8,6 +8,7 @@ use crate::facts::{HostFacts, ResourceFacts};
 use crate::invalid::Violation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Version of this document; changes are additive within it.
 pub const SCHEMA: &str = "drbd-host/reply/1";
@@ -54,6 +55,9 @@ pub struct Reply {
     /// The facts of the host (`drbd_info`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<HostFacts>,
+    /// How the host compares with the declarations that were given (`drbd_info`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Declared>,
     /// The evidence on which a decision was taken, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts_used: Vec<String>,
@@ -66,6 +70,41 @@ pub struct Reply {
     /// What is wrong with the input, all at once (`code: invalid`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Violation>,
+}
+
+/// How a host compares with declarations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Declared {
+    /// The resources that are declared for this host.
+    pub resources: BTreeMap<String, DeclaredResource>,
+    /// The storage pools, by the names that were given.
+    pub storage_pools: BTreeMap<String, DeclaredPool>,
+    /// Resources that are to be absent and are still here.
+    pub absent: Vec<String>,
+    /// Resources that drbd-host made here, and that no declaration gives to this host.
+    pub undeclared: Vec<String>,
+}
+
+/// How one resource compares with its declaration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeclaredResource {
+    /// `drbd_resource` would do nothing, and waits for nothing.
+    pub as_declared: bool,
+    /// It is up, its disks here have good data, and all its peers are connected.
+    pub good: bool,
+    /// What is not so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// How one storage pool compares with its declaration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeclaredPool {
+    /// `drbd_storage_pool` would do nothing.
+    pub as_declared: bool,
+    /// What is not so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// Who must act, and about what. Stable: programs may branch on it.

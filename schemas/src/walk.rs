@@ -55,7 +55,9 @@ impl<'a> Walk<'a> {
             return value;
         };
         let properties = schema.get("properties").and_then(Value::as_object);
-        let others = schema.get("additionalProperties").filter(|others| others.is_object());
+        // `true`: whatever it is, it is checked elsewhere.
+        let any = |others: &&Value| others.is_object() || **others == Value::Bool(true);
+        let others = schema.get("additionalProperties").filter(any);
         let mut result = Map::new();
         for (key, member) in members.into_iter().filter(|(_, member)| !member.is_null()) {
             let at = join(path, &key);

@@ -19,7 +19,7 @@ use support::{Collection, Lab, LabOptions, made, run};
 /// What `site.yml` is, but for the role `install`.
 const CLUSTER: &str = "replivol.drbd.cluster";
 
-const BOTH: [(usize, &str); 2] = [(1, "h1"), (2, "h2")];
+const BOTH: [(usize, &str); 2] = [(1, "h1.example.org"), (2, "h2.example.org")];
 
 /// A copy of one example, as a user has it.
 struct Example<'a> {
@@ -43,6 +43,13 @@ impl<'a> Example<'a> {
         let dir = collection.path(name);
         let from = made::checkout().join("examples-ansible").join(name);
         run(Command::new("cp").arg("-R").arg(from).arg(&dir))?.ok()?;
+        // Hosts call themselves by their full names, as many do.
+        lab.name_hosts_fully()?;
+        let inventory = dir.join("inventory.yml");
+        let text = fs::read_to_string(&inventory)?;
+        let named = (1..=3)
+            .fold(text, |text, host| text.replace(&format!("h{host}:"), &format!("h{host}.example.org:")));
+        fs::write(inventory, named)?;
         Ok(Self { lab, collection, dir })
     }
 
@@ -133,8 +140,11 @@ fn three_zones_are_made_changed_grown_upgraded_and_repaired() -> Result<()> {
     let lab = Lab::start(&LabOptions { hosts: 2, disks: 1, disk_size: "320M".to_owned() })?;
     let example = Example::copy(&lab, "three-zones", "ansible")?;
     let inventory = fs::read_to_string(example.dir.join("inventory.yml"))?;
-    let two: String =
-        inventory.lines().filter(|line| !line.contains("h3:")).map(|line| format!("{line}\n")).collect();
+    let two: String = inventory
+        .lines()
+        .filter(|line| !line.contains("h3.example.org:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     fs::write(example.dir.join("inventory.yml"), two)?;
     example.replace(
         "group_vars/by_hand.yml",
@@ -166,8 +176,11 @@ fn a_port_that_is_shut_between_two_hosts_ends_the_run_before_anything_is_made() 
     let lab = Lab::start(&LabOptions { hosts: 2, disks: 1, disk_size: "192M".to_owned() })?;
     let example = Example::copy(&lab, "three-zones", "ansible-2.14")?;
     let inventory = fs::read_to_string(example.dir.join("inventory.yml"))?;
-    let two: String =
-        inventory.lines().filter(|line| !line.contains("h3:")).map(|line| format!("{line}\n")).collect();
+    let two: String = inventory
+        .lines()
+        .filter(|line| !line.contains("h3.example.org:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     fs::write(example.dir.join("inventory.yml"), two)?;
     let quorum = "quorum: { quorum: majority, on-no-quorum: io-error }";
     example.replace("group_vars/by_hand.yml", quorum, "quorum: {}")?;
@@ -178,7 +191,7 @@ fn a_port_that_is_shut_between_two_hosts_ends_the_run_before_anything_is_made() 
     ensure!(!shut.good && shut.recap.values().all(|[_, failed, _]| *failed == 1), "{}", shut.text);
     for part in [
         "replication ports reachable pairwise",
-        "from h1 to h2 at 10.99.0.12:7000/TCP",
+        "from h1.example.org to h2.example.org at 10.99.0.12:7000/TCP",
         "drbd_security_group",
     ] {
         ensure!(shut.text.contains(part), "{part}: {}", shut.text);
@@ -230,7 +243,7 @@ fn three_zones_are_made_on_three_hosts_with_drbd_9() -> Result<()> {
     hosts_of_other_names_are_refused(&lab, &example)
 }
 
-/// drbdadm of h1 stops in the middle of the change until it is told to go on.
+/// drbdadm of h1.example.org stops in the middle of the change until it is told to go on.
 const SLOW_ADJUST: &str = r#"#!/bin/sh
 [ "$1" != adjust ] || { rm /usr/local/sbin/drbdadm; touch /run/turn; until [ -e /run/go ]; do sleep 0.2; done; }
 exec /usr/sbin/drbdadm "$@"
@@ -266,8 +279,12 @@ fn a_host_that_is_lost_in_its_turn_stops_the_rest(lab: &Lab, example: &Example<'
     })?;
     lab.heal(1)?;
     let lost = Said::of(&lost);
-    ensure!(!lost.good && lost.recap["h1"][2] == 1, "{}", lost.text);
-    ensure!(lost.recap["h2"][0] == 0 && lost.recap["h3"] == [0, 0, 0], "{}", lost.text);
+    ensure!(!lost.good && lost.recap["h1.example.org"][2] == 1, "{}", lost.text);
+    ensure!(
+        lost.recap["h2.example.org"][0] == 0 && lost.recap["h3.example.org"] == [0, 0, 0],
+        "{}",
+        lost.text
+    );
     assert_eq!([file_of(lab, 2)?, file_of(lab, 3)?], before);
     ensure!(!lab.sh(2, "drbdsetup show r0")?.contains("4000"));
 
@@ -275,7 +292,7 @@ fn a_host_that_is_lost_in_its_turn_stops_the_rest(lab: &Lab, example: &Example<'
     let good = "drbdadm dstate r0 | grep -qx UpToDate/UpToDate/UpToDate";
     (1..=3).try_for_each(|host| lab.eventually(host, minute, good).map(drop))?;
     let next = example.twice(&[CLUSTER])?;
-    assert_eq!([next.recap["h2"][0], next.recap["h3"][0]], [1, 1], "{}", next.text);
+    assert_eq!([next.recap["h2.example.org"][0], next.recap["h3.example.org"][0]], [1, 1], "{}", next.text);
     (1..=3).try_for_each(|host| {
         ensure!(lab.sh(host, "drbdsetup show r0")?.contains("4000"), "h{host}");
         Ok(())
@@ -286,12 +303,19 @@ fn a_host_that_is_lost_in_its_turn_stops_the_rest(lab: &Lab, example: &Example<'
 fn hosts_that_are_told_different_things_are_refused(lab: &Lab, example: &Example<'_>) -> Result<()> {
     let before = [file_of(lab, 1)?, file_of(lab, 3)?];
     let inventory = fs::read_to_string(example.dir.join("inventory.yml"))?;
-    let line = inventory.lines().find(|line| line.contains("h3: {")).context("h3 in the inventory")?;
-    let other = line.replace("h3: {", "h3: { drbd_resources: { r0: { nodes: { h1: {}, h2: {}, h3: {} } } },");
+    let line = inventory
+        .lines()
+        .find(|line| line.contains("h3.example.org: {"))
+        .context("h3.example.org in the inventory")?;
+    let other = line.replace("h3.example.org: {", "h3.example.org: { drbd_resources: { r0: { nodes: { h1.example.org: {}, h2.example.org: {}, h3.example.org: {} } } },");
     example.replace("inventory.yml", line, &other)?;
     let said = example.play(&[CLUSTER])?;
     ensure!(!said.good && said.recap.values().all(|[changed, ..]| *changed == 0), "{}", said.text);
-    ensure!(said.text.contains("r0 is declared otherwise on h3 than on h1"), "{}", said.text);
+    ensure!(
+        said.text.contains("r0 is declared otherwise on h3.example.org than on h1.example.org"),
+        "{}",
+        said.text
+    );
     assert_eq!([file_of(lab, 1)?, file_of(lab, 3)?], before);
     example.replace("inventory.yml", &other, line)
 }
@@ -322,9 +346,9 @@ fn hosts_of_other_names_are_refused(lab: &Lab, example: &Example<'_>) -> Result<
         ensure!(words.join(" ").contains(why), "{why}: {}", said.text);
         Ok(())
     };
-    example.replace("inventory.yml", "h3: {", "third: { ansible_host: h3,")?;
-    refused(&[], "third of the inventory calls itself h3 (uname -n). Nothing was changed.")?;
-    for name in ["h1", "h2"] {
+    example.replace("inventory.yml", "h3.example.org: {", "third: { ansible_host: h3.example.org,")?;
+    refused(&[], "third of the inventory calls itself h3.example.org (uname -n). Nothing was changed.")?;
+    for name in ["h1.example.org", "h2.example.org"] {
         example.replace(
             "inventory.yml",
             &format!("{name}: {{"),
@@ -335,8 +359,8 @@ fn hosts_of_other_names_are_refused(lab: &Lab, example: &Example<'_>) -> Result<
         serde_json::json!({ "node_id": host - 1, "address": lab.address(host),
             "storage": { "lvm_thin": { "volume_group": "drbdpool", "thin_pool": "thinpool" } } })
     };
-    let nodes = serde_json::json!({ "nodes": { "h1": node(1), "h2": node(2), "h3": node(3) } });
-    let why = "None of the hosts of this play (h1.site, h2.site, third) is a node of what drbd_resources declares (for h1, h2, h3).";
+    let nodes = serde_json::json!({ "nodes": { "h1.example.org": node(1), "h2.example.org": node(2), "h3.example.org": node(3) } });
+    let why = "None of the hosts of this play (h1.example.org.site, h2.example.org.site, third) is a node of what drbd_resources declares (for h1.example.org, h2.example.org, h3.example.org).";
     refused(&["-e", &nodes.to_string()], why)?;
     assert_eq!([file_of(lab, 1)?, file_of(lab, 3)?], before);
     Ok(())
@@ -357,7 +381,7 @@ fn foretold_from_blank(lab: &Lab, example: &Example<'_>) -> Result<()> {
     assert_no_trace(lab)
 }
 
-/// What is in service is changed on h1, then waited for, then changed on h2.
+/// What is in service is changed on h1.example.org, then waited for, then changed on h2.
 fn one_host_after_the_other(lab: &Lab, example: &Example<'_>) -> Result<()> {
     example.replace(
         "group_vars/by_hand.yml",
@@ -366,12 +390,12 @@ fn one_host_after_the_other(lab: &Lab, example: &Example<'_>) -> Result<()> {
     )?;
     let said = example.twice(&[CLUSTER])?;
     let play = said.after(0, "PLAY [Change what is in service, one host at a time]")?;
-    let first = said.after(play, "changed: [h1] => (item=r0)")?;
+    let first = said.after(play, "changed: [h1.example.org] => (item=r0)")?;
     let task = said
         .after(first, "TASK [replivol.drbd.cluster : Wait until this host and its peers have good data]")?;
-    let waited = said.after(task, "ok: [h1] => (item=r0)")?;
-    let second = said.after(waited, "changed: [h2] => (item=r0)")?;
-    said.after(second, "ok: [h2] => (item=r0)")?;
+    let waited = said.after(task, "ok: [h1.example.org] => (item=r0)")?;
+    let second = said.after(waited, "changed: [h2.example.org] => (item=r0)")?;
+    said.after(second, "ok: [h2.example.org] => (item=r0)")?;
     assert_eq!(
         said.recap.values().map(|[changed, ..]| *changed).collect::<Vec<_>>(),
         [1, 1],
@@ -397,13 +421,13 @@ fn a_host_that_cannot_be_reached_stops_everything(lab: &Lab, example: &Example<'
         .env("ANSIBLE_SSH_CONTROL_PATH_DIR", example.collection.path("d"))
         .env("ANSIBLE_TIMEOUT", "5"))?);
     lab.heal(2)?;
-    ensure!(!cut.good && cut.lost("h2") && cut.recap["h1"][0] == 0, "{}", cut.text);
+    ensure!(!cut.good && cut.lost("h2.example.org") && cut.recap["h1.example.org"][0] == 0, "{}", cut.text);
     assert_eq!(file_of(lab, 1)?, before);
     ensure!(!lab.sh(1, "drbdsetup show r0")?.contains("5000"));
     example.all_good("r0")?;
 
     // A part of the hosts is refused for the same reason: the rest would not know.
-    let part = example.play(&[CLUSTER, "--limit", "h1"])?;
+    let part = example.play(&[CLUSTER, "--limit", "h1.example.org"])?;
     ensure!(!part.good && part.text.contains("Run it for all of them (without --limit)"), "{}", part.text);
     assert_eq!(file_of(lab, 1)?, before);
     let next = example.play(&[CLUSTER])?.good()?;
@@ -419,7 +443,7 @@ fn a_host_that_cannot_be_reached_stops_everything(lab: &Lab, example: &Example<'
 /// The volume grows while its file system is in use; returns the checksum of what is in it.
 fn grown(lab: &Lab, example: &Example<'_>) -> Result<String> {
     let made = r#"{"name": "r0", "role": "primary", "mounts": [{"path": "/srv/data", "fstype": "ext4", "make_filesystem": true}]}"#;
-    example.module("h1", "drbd_role", made)?;
+    example.module("h1.example.org", "drbd_role", made)?;
     let sum = lab.sh(1, "head -c 4M /dev/urandom >/srv/data/file && sync && sha256sum </srv/data/file")?;
     let size =
         || -> Result<u64> { Ok(lab.sh(1, "df --output=size -k /srv/data | tail -n 1")?.trim().parse()?) };
@@ -439,10 +463,10 @@ fn upgraded(lab: &Lab, example: &Example<'_>) -> Result<()> {
         "the mounted file system is named: {}",
         refused.text
     );
-    ensure!(refused.recap["h1"][1] == 1, "{}", refused.text);
+    ensure!(refused.recap["h1.example.org"][1] == 1, "{}", refused.text);
     ensure!(refused.text.find("Upgrade the packages").is_none(), "{}", refused.text);
     example.module(
-        "h1",
+        "h1.example.org",
         "drbd_role",
         r#"{"name": "r0", "role": "secondary", "mounts": [{"path": "/srv/data"}]}"#,
     )?;
@@ -481,14 +505,14 @@ fn newer_package(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// h2 comes back with blank disks and nothing installed, and is filled from h1.
+/// h2.example.org comes back with blank disks and nothing installed, and is filled from h1.
 fn replaced(lab: &Lab, example: &Example<'_>, sum: &str) -> Result<()> {
     lab.wipe(2)?;
     lab.boot(2)?;
     let generation = "drbdadm get-gi r0 | cut -d: -f1";
     let before = lab.sh(1, generation)?;
-    example.twice(&["replace-node.yml", "-e", "replaced=h2"])?;
-    assert_eq!(lab.sh(1, generation)?, before, "the data of h1 are the ones that count");
+    example.twice(&["replace-node.yml", "-e", "replaced=h2.example.org"])?;
+    assert_eq!(lab.sh(1, generation)?, before, "the data of h1.example.org are the ones that count");
     example.all_good("r0")?;
     let read = "drbdadm primary r0 && mkdir -p /mnt/r0 && mount -o ro /dev/drbd1000 /mnt/r0 && sha256sum </mnt/r0/file && umount /mnt/r0";
     assert_eq!(lab.sh(2, read)?, sum);
@@ -524,32 +548,32 @@ fn a_web_service_moves_between_two_sites_with_its_data() -> Result<()> {
     example.all_good("web")?;
     ensure!(lab.sh(1, "drbdsetup show web")?.contains("on-congestion"));
 
-    example.twice(&["move.yml", "-e", "to=h1"])?;
-    lab.sh(1, "echo 'written at h1' >/srv/web/page")?;
+    example.twice(&["move.yml", "-e", "to=h1.example.org"])?;
+    lab.sh(1, "echo 'written at h1.example.org' >/srv/web/page")?;
     let page = |host: usize| -> Result<String> {
         let get = "python3 -c 'import urllib.request; print(urllib.request.urlopen(\"http://127.0.0.1:8080/page\").read().decode(), end=\"\")'";
         lab.eventually(host, Duration::from_secs(20), get)
     };
-    assert_eq!(page(1)?, "written at h1\n");
+    assert_eq!(page(1)?, "written at h1.example.org\n");
 
-    example.twice(&["move.yml", "-e", "to=h2"])?;
-    assert_eq!(page(2)?, "written at h1\n");
+    example.twice(&["move.yml", "-e", "to=h2.example.org"])?;
+    assert_eq!(page(2)?, "written at h1.example.org\n");
     ensure!(!lab.ssh(1, "/etc/init.d/web status")?.success(), "it runs on one site only");
     assert_eq!(lab.sh(1, "drbdadm role web")?.trim(), "Secondary/Primary");
-    lab.sh(2, "echo 'written at h2' >/srv/web/page")?;
+    lab.sh(2, "echo 'written at h2.example.org' >/srv/web/page")?;
 
     // The other site cannot be reached: nothing is stopped, and the service goes on where it is.
     lab.cut(1)?;
-    let mut play = example.ansible("ansible-playbook", &["move.yml", "-e", "to=h1"])?;
+    let mut play = example.ansible("ansible-playbook", &["move.yml", "-e", "to=h1.example.org"])?;
     let cut = Said::of(&run(play
         .env("ANSIBLE_SSH_CONTROL_PATH_DIR", example.collection.path("d"))
         .env("ANSIBLE_TIMEOUT", "5"))?);
-    ensure!(!cut.good && cut.lost("h1"), "{}", cut.text);
-    assert_eq!(page(2)?, "written at h2\n");
+    ensure!(!cut.good && cut.lost("h1.example.org"), "{}", cut.text);
+    assert_eq!(page(2)?, "written at h2.example.org\n");
     lab.heal(1)?;
     example.all_good("web")?;
 
-    example.play(&["move.yml", "-e", "to=h1"])?.good()?;
-    assert_eq!(page(1)?, "written at h2\n");
+    example.play(&["move.yml", "-e", "to=h1.example.org"])?.good()?;
+    assert_eq!(page(1)?, "written at h2.example.org\n");
     Ok(())
 }

@@ -94,6 +94,25 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Gives every host the name that `uname -n` prints on many: h1.example.org. It keeps it over boots.
+    ///
+    /// # Errors
+    /// When a host does not take it.
+    pub fn name_hosts_fully(&self) -> Result<()> {
+        for host in self.hosts()? {
+            let name = format!("h{host}.example.org");
+            fs::write(self.dir.join(format!("h{host}")).join("name"), &name)?;
+            self.sh(host, &format!("hostname {name} && echo {name} >/etc/hostname"))?;
+        }
+        Ok(())
+    }
+
+    fn hosts(&self) -> Result<Vec<usize>> {
+        let entries = fs::read_dir(&self.dir)?.collect::<Result<Vec<_>, _>>()?;
+        let names = entries.iter().filter_map(|entry| entry.file_name().into_string().ok());
+        Ok(names.filter_map(|name| name.strip_prefix('h')?.parse().ok()).collect())
+    }
+
     /// Run a shell command on a host as root, standard input closed.
     ///
     /// # Errors

@@ -92,6 +92,8 @@ const INFO: About = About {
     description: &[
         "Facts of this host - DRBD's versions, every resource with its configuration, state and peers, what each backing \
          device holds, volume groups, used ports and minors.",
+        "With C(resources) it also tells which of them are as declared, and what is here that nothing declares - in one \
+         execution for all of them.",
         "Changes nothing, ever. The facts of all hosts are the evidence for M(replivol.drbd.drbd_initial_sync) and for \
          growing.",
     ],
@@ -216,6 +218,9 @@ pub(crate) fn key_word(check: Option<&str>) -> &'static str {
 pub(crate) fn returned(module: Module, name: &str, required: bool) -> Option<String> {
     let about_one = !matches!(module, Module::DrbdInfo | Module::DrbdStoragePool | Module::DrbdPorts);
     let when = match name {
+        "declared" => {
+            (module == Module::DrbdInfo).then_some("when C(resources) or C(storage_pools) are given")
+        }
         "facts" => (module == Module::DrbdInfo).then_some("success"),
         "before" => (about_one && module != Module::DrbdWait).then_some("when the resource was looked at"),
         "after" => about_one.then_some("when the resource was looked at"),

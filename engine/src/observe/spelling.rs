@@ -3,7 +3,8 @@
 //! would detach a good disk to attach the same one again under another. So the name under which the resource has its
 //! device already is kept, as long as it is a name of the declared device.
 
-use super::{ObserveError, claims_in_text, show};
+use super::{ObserveError, show};
+use crate::conf;
 use crate::host::Host;
 use crate::res_file;
 use crate::tools::drbdsetup::RunningDisk;
@@ -46,7 +47,8 @@ fn known_names(
     let number = |number: u16| VolumeNumber::new(u64::from(number)).ok();
     let path = res_file::path(name);
     if let Some(text) = host.read(&path)? {
-        let own = claims_in_text(&text, &path, here).into_iter().find(|claim| claim.resource == name);
+        let resources = conf::only(&path, &text).unwrap_or_default();
+        let own = conf::claims_of(&resources, here).into_iter().find(|claim| claim.resource == name);
         let volumes = own.into_iter().flat_map(|claim| claim.volumes);
         return Ok(volumes.filter_map(|(volume, (_, disk))| number(volume).zip(disk)).collect());
     }

@@ -4,7 +4,7 @@
 //! the connection where that knows nothing.
 
 use super::{Context, Plan, peers, running};
-use crate::observe;
+use crate::conf;
 use crate::observed::DryRun;
 use crate::refusal::Refusal;
 use crate::res_file::{self, Secrets};
@@ -65,9 +65,13 @@ fn take_over(context: &Context<'_>, path: &str, found: &str, plan: &mut Plan) ->
 
 /// What else stands in the file.
 fn others_in(context: &Context<'_>, path: &str, found: &str) -> Vec<String> {
-    let claims = observe::claims_in_text(found, path, context.name.as_str());
+    let resources = conf::only(path, found).unwrap_or_default();
     let name = context.resource.name().as_str();
-    claims.iter().filter(|claim| claim.resource != name).map(|c| format!("resource {}", c.resource)).collect()
+    resources
+        .iter()
+        .filter(|other| other.name != name)
+        .map(|other| format!("resource {}", other.name))
+        .collect()
 }
 
 /// What the take-over means for what runs.
