@@ -8,14 +8,15 @@
 
 use super::{About, Reading, about};
 use crate::conf::OnHost;
+use crate::health;
 use crate::host::Host;
 use crate::observe;
-use crate::observed::{Content, Device, DryRun, Observed};
+use crate::observed::{Content, Device, DryRun, Needs, Observed};
 use crate::plan::{self, Permits};
 use crate::pool;
 use crate::res_file;
 use crate::run::RunError;
-use crate::tools::drbdsetup::{ConnectionState, DiskState, ResourceStatus};
+use crate::tools::drbdsetup::{DiskState, ResourceStatus};
 use crate::tools::lvm::LvmReport;
 use drbd_schemas::args::Given;
 use drbd_schemas::facts::HostFacts;
@@ -170,6 +171,7 @@ impl Reading {
             conf: OnHost { own: self.conf.resource(name).cloned(), ..OnHost::default() },
             claims: Vec::new(),
             listening: Vec::new(),
+            needs: Needs::default(),
             status: Some(status.clone()),
             running: self.running.iter().find(|running| running.name == name).cloned(),
             devices,
@@ -206,10 +208,8 @@ impl Reading {
                 return Some(format!("volume {number} is {} here", device.disk_state));
             }
         }
-        let apart = |state: &ConnectionState| *state != ConnectionState::Connected;
-        if let Some(connection) = status.connections.iter().find(|one| apart(&one.connection_state)) {
-            let peer = connection.name.as_deref().unwrap_or("the peer");
-            return Some(format!("{peer} is {}", connection.connection_state));
+        if let Some(ailment) = health::of(status, None).first() {
+            return Some(ailment.to_string());
         }
         let all = resource.nodes.len() == status.connections.len() + 1;
         (!all).then(|| format!("it has {} connections", status.connections.len()))

@@ -131,14 +131,14 @@ fn primary(args: &RoleArgs, seen: &Seen, permits: &Permits, plan: &mut Plan) -> 
 
 /// Where no file names the resource, `drbdadm` does not know it; the kernel's own tool does.
 fn take_role(seen: &Seen, status: &ResourceStatus) -> Vec<Cmd> {
-    match (&seen.observed.config, seen.observed.drbd.family()) {
+    match (&seen.observed.conf.own, seen.observed.drbd.family()) {
         (None, Some(family)) => drbdsetup::primary(family, status),
         _ => vec![drbdadm::primary(&status.name, false)],
     }
 }
 
 fn give_role_up(seen: &Seen, status: &ResourceStatus) -> Vec<Cmd> {
-    match (&seen.observed.config, seen.observed.drbd.family()) {
+    match (&seen.observed.conf.own, seen.observed.drbd.family()) {
         (None, Some(family)) => drbdsetup::secondary(family, status),
         _ => vec![drbdadm::secondary(&status.name)],
     }
