@@ -65,6 +65,33 @@ const LUKS: &str = "printf 'LUKS\\272\\276\\000\\001aes' | dd of=/dev/ubdc conv=
     printf '0d6e6a4e-3f2e-4b57-8d2b-3f0b3e0c9a11' | dd of=/dev/ubdc bs=1 seek=168 conv=notrunc status=none";
 
 #[test]
+fn a_file_that_the_kernel_refuses_makes_way_for_the_one_that_works() {
+    let lab = lab(2, 1);
+    pools(&lab).unwrap();
+    let mut good = r0(&lab, &thin());
+    good["net"] = json!({ "allow-two-primaries": "yes" });
+    bring_up(&lab, &good).unwrap();
+    let file = || lab.sh(1, "cat /etc/drbd.d/r0.res").unwrap();
+    let works = file();
+    // What is allowed by itself and not while both are Primary, only the kernel knows.
+    for host in [1, 2] {
+        lab.sh(host, "drbdadm primary r0").unwrap();
+    }
+    let bad = r0(&lab, &thin());
+    for _ in 0..2 {
+        let reply = converge(&lab, 1, &bad).refused("step_failed");
+        assert_eq!(reply.steps(), ["write_config done", "adjust failed"]);
+        assert!(reply.msg().contains("(164)"), "{}", reply.msg());
+        assert!(reply.msg().contains("The previous /etc/drbd.d/r0.res is back in place"), "{}", reply.msg());
+        assert_eq!(file(), works);
+    }
+    let again = converge(&lab, 1, &good).ok();
+    assert!(!again.changed(), "{:#}", again.0);
+    lab.sh(2, "drbdadm secondary r0").unwrap();
+    assert!(converge(&lab, 1, &bad).ok().changed());
+}
+
+#[test]
 fn a_device_that_holds_something_is_refused_and_not_touched() {
     let lab = lab(1, 2);
     let declared = on_device(&lab, "/dev/ubdc");

@@ -6,6 +6,8 @@ use crate::observe::{self, ObserveError};
 use crate::ops::{self, Op};
 use crate::plan::Plan;
 use crate::record::{self, Phase, Record, VolumeRecord};
+use crate::res_file;
+use crate::step::Step;
 use crate::tools::drbdadm::{DrbdFailure, state_error};
 use crate::tools::drbdsetup::DiskState;
 use crate::tools::{blkid, drbdadm, drbdmeta, drbdsetup, mask_secrets, wipefs};
@@ -33,6 +35,16 @@ pub enum StepError {
     /// The command exited 0, and yet it is not so.
     #[error("{0}")]
     NoEffect(String),
+    /// It failed before DRBD took a new file, and the one before is back in its place.
+    #[error(
+        "{failure}. The previous {path} is back in place, so that the next start does not meet a file that does not work"
+    )]
+    PutBack {
+        /// The failure.
+        failure: Box<StepError>,
+        /// The file.
+        path: String,
+    },
 }
 
 /// The steps as actions of a reply, none of them done.
@@ -55,6 +67,7 @@ pub fn actions(plan: &Plan) -> Vec<Action> {
 pub fn run(host: &impl Host, resource: &str, plan: &Plan) -> (Vec<Action>, Option<StepError>) {
     let mut actions = actions(plan);
     let mut failure = None;
+    let mut taken = false;
     for (planned, action) in plan.steps.iter().zip(&mut actions) {
         if failure.is_some() {
             action.state = ActionState::Skipped;
@@ -67,12 +80,35 @@ pub fn run(host: &impl Host, resource: &str, plan: &Plan) -> (Vec<Action>, Optio
             .and_then(|()| ops::of(&planned.step).iter().try_for_each(|op| execute(host, resource, op)));
         action.duration_ms = Some(host.millis().saturating_sub(started));
         action.state = if result.is_ok() { ActionState::Done } else { ActionState::Failed };
-        if let Err(error) = result {
-            describe(action, &error);
-            failure = Some(error);
+        match result {
+            Ok(()) => taken |= matches!(planned.step, Step::Adjust { .. }),
+            Err(error) => {
+                describe(action, &error);
+                failure = Some(error);
+            }
         }
     }
-    (actions, failure)
+    (actions, failure.map(|error| if taken { error } else { put_back(host, resource, plan, error) }))
+}
+
+/// The file that DRBD worked with goes back where a failed plan has replaced it with one that DRBD has not taken.
+fn put_back(host: &impl Host, resource: &str, plan: &Plan, failure: StepError) -> StepError {
+    let brings_it_in = |step: &Step| matches!(step, Step::WriteConfig { .. } | Step::Adjust { .. });
+    if !plan.steps.iter().any(|planned| brings_it_in(&planned.step)) {
+        return failure;
+    }
+    let path = res_file::path(resource);
+    let write = || {
+        let Some(text) = observe::record(host, resource)?.replaced else { return Ok(false) };
+        host.write(&path, &text, 0o600)?;
+        update_record(host, resource, |record| record.replaced = None)?;
+        Ok::<bool, StepError>(true)
+    };
+    match write() {
+        Ok(true) => StepError::PutBack { failure: Box::new(failure), path },
+        // The record still has it: the next run does it.
+        Ok(false) | Err(_) => failure,
+    }
 }
 
 fn describe(action: &mut Action, error: &StepError) {
@@ -173,6 +209,15 @@ fn execute(host: &impl Host, resource: &str, op: &Op) -> Result<(), StepError> {
         }
         Op::NotePromotion(promoted) => {
             update_record(host, resource, |record| record.promoted_for_sync = *promoted)
+        }
+        Op::NoteReplaced(text) => {
+            update_record(host, resource, |record| record.replaced = Some(text.clone()))
+        }
+        Op::NoteAccepted if observe::record(host, resource)?.replaced.is_none() => Ok(()),
+        Op::NoteAccepted => {
+            // DRBD has taken it, noted or not: without the note the next look plans it.
+            let _ = update_record(host, resource, |record| record.replaced = None);
+            Ok(())
         }
         Op::NoteLeaving(node_ids) => update_record(host, resource, |record| record.leaving.extend(node_ids)),
         Op::NoteForgotten(node_id) => update_record(host, resource, |record| {
@@ -347,12 +392,22 @@ fn expect_no_lv(host: &impl Host, volume_group: &str, name: &str) -> Result<(), 
 }
 
 impl StepError {
+    /// Somebody asked the run to stop.
+    pub fn is_interrupted(&self) -> bool {
+        match self {
+            Self::PutBack { failure, .. } => failure.is_interrupted(),
+            Self::Host(HostError::Interrupted { .. }) => true,
+            Self::Command { .. } | Self::Host(_) | Self::Observe(_) | Self::NoEffect(_) => false,
+        }
+    }
+
     /// What the failure means, when a tool said it clearly, and what to do.
     pub fn next_step(&self) -> String {
         match self {
             Self::Command { cmd, output } if is_drbds(cmd) => {
                 drbdadm::classify(output).map(|failure| failure.advice()).unwrap_or_default()
             }
+            Self::PutBack { failure, .. } => failure.next_step(),
             Self::Host(HostError::Interrupted { .. }) => "Run again; it goes on where it stopped.".to_owned(),
             Self::Command { .. } | Self::Host(_) | Self::Observe(_) | Self::NoEffect(_) => {
                 "Remove the cause and run again; it goes on where it stopped.".to_owned()

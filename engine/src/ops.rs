@@ -67,6 +67,10 @@ pub enum Op {
     NotePromotion(bool),
     /// Note in the record that this host's data were given up by this consent.
     NoteDiscard(String),
+    /// Note in the record the text that a file replaces.
+    NoteReplaced(String),
+    /// Note in the record, if a text is noted there, that DRBD has taken the file which replaced it.
+    NoteAccepted,
     /// Note in the record that these peers are to be forgotten.
     NoteLeaving(BTreeSet<u8>),
     /// Note in the record that this peer is forgotten.
@@ -108,14 +112,16 @@ pub fn of(step: &Step) -> Vec<Op> {
     match step {
         Step::LoadModule { .. } => vec![run(modinfo::load("drbd"))],
         Step::CreateLv(lv) => create_lv(lv),
-        Step::WriteConfig { path, text, leaving } => {
+        Step::WriteConfig { path, text, leaving, replaces } => {
             let note = (!leaving.is_empty()).then(|| Op::NoteLeaving(leaving.clone()));
+            let keep = replaces.clone().map(Op::NoteReplaced);
             let write = Op::Write { path: path.clone(), text: text.clone(), mode: 0o600 };
-            note.into_iter().chain([write]).collect()
+            note.into_iter().chain(keep).chain([write]).collect()
         }
         Step::KeepFile { copy, text, .. } => {
             vec![Op::Write { path: copy.clone(), text: text.clone(), mode: 0o600 }]
         }
+        Step::AcceptConfig { .. } => vec![Op::NoteAccepted],
         Step::WipeContent { volume, device, consent, .. } => {
             let note = consent.clone().map(|token| Op::NoteConsent {
                 volume: *volume,
@@ -132,7 +138,7 @@ pub fn of(step: &Step) -> Vec<Op> {
                 None => Op::NoteMetadata { volume, device },
             }]
         }
-        Step::Adjust { resource, .. } => vec![run(drbdadm::adjust(resource))],
+        Step::Adjust { resource, .. } => vec![run(drbdadm::adjust(resource)), Op::NoteAccepted],
         Step::ForgetPeer { resource, node_id, connected, .. } => {
             let dropped = connected.then(|| run(drbdsetup::del_peer(resource, *node_id)));
             let forgotten = [
@@ -267,6 +273,8 @@ pub fn argv(ops: &[Op]) -> Vec<Vec<String>> {
             | Op::NameMetadata { .. }
             | Op::NotePromotion(_)
             | Op::NoteDiscard(_)
+            | Op::NoteReplaced(_)
+            | Op::NoteAccepted
             | Op::NoteLeaving(_)
             | Op::NoteForgotten(_)
             | Op::ExpectAttached

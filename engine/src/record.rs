@@ -39,6 +39,10 @@ pub struct Record {
     /// The consent by which this host's data were given up last: its peers may not have taken part in that yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discarding: Option<String>,
+    /// The text of the resource's file before the one that is in place now, which DRBD has yet to take. Noted before the file is
+    /// replaced, until `adjust` succeeds or the old one is back in place: a start of the host must not meet a file that does not work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<String>,
     /// node-ids of peers that left the declaration and that this host's metadata may still know (docs/behaviour.md B19). Noted
     /// before the file is replaced that named them, and until they are forgotten.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

@@ -310,12 +310,7 @@ pub(crate) fn failed(mut reply: Reply, error: &StepError, name: &str) -> Reply {
     let step = reply.actions.iter().find(|action| action.state == reply::ActionState::Failed);
     let step = step.map(|action| action.summary.clone()).unwrap_or_default();
     reply.failed = true;
-    reply.code = match error {
-        StepError::Host(HostError::Interrupted { .. }) => Code::Interrupted,
-        StepError::Command { .. } | StepError::Host(_) | StepError::Observe(_) | StepError::NoEffect(_) => {
-            Code::StepFailed
-        }
-    };
+    reply.code = if error.is_interrupted() { Code::Interrupted } else { Code::StepFailed };
     reply.msg = format!(
         "{name}: cannot {step}: {error}. {done} steps were done before, {skipped} after it were not touched."
     );

@@ -31,6 +31,13 @@ pub enum Step {
         text: String,
         /// Peers that it no longer names, by node-id: noted first, to be forgotten.
         leaving: BTreeSet<u8>,
+        /// The text that it replaces, if DRBD works with that one and has yet to take the new one.
+        replaces: Option<String>,
+    },
+    /// Note that DRBD runs what the file says: the run that wrote it was cut before it could.
+    AcceptConfig {
+        /// The path.
+        path: String,
     },
     /// Keep a copy of a file that somebody else wrote, before it is replaced. Only with a consent that names its hash.
     KeepFile {
@@ -346,6 +353,7 @@ impl Step {
             Self::CreateLv(_) => "create_lv",
             Self::WriteConfig { .. } => "write_config",
             Self::KeepFile { .. } => "keep_file",
+            Self::AcceptConfig { .. } => "accept_config",
             Self::WipeContent { .. } => "wipe_content",
             Self::CreateMetadata(_) => "create_metadata",
             Self::AdoptMetadata { .. } => "adopt_metadata",
@@ -391,6 +399,7 @@ impl Step {
             | Self::CreateLv(_)
             | Self::WriteConfig { .. }
             | Self::KeepFile { .. }
+            | Self::AcceptConfig { .. }
             | Self::CreateMetadata(_)
             | Self::AdoptMetadata { .. }
             | Self::Adjust { disruptive: false, .. }
@@ -432,6 +441,7 @@ impl fmt::Display for Step {
             }
             Self::WriteConfig { path, .. } => write!(f, "write {path}"),
             Self::KeepFile { path, copy, .. } => write!(f, "keep {path} as {copy}"),
+            Self::AcceptConfig { path } => write!(f, "note that DRBD runs {path}"),
             Self::WipeContent { device, found, .. } => write!(f, "wipe {found} from {device}"),
             Self::CreateMetadata(md) => write!(f, "create metadata on {}", md.device),
             Self::AdoptMetadata { device, .. } => write!(f, "adopt the metadata on {device}"),

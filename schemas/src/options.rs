@@ -392,7 +392,7 @@ impl Kind {
             }
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::WordOrCount(words) => format!("one of {}, or a number from 1 to 32", words.join(", ")),
-            Self::Algorithm => "an algorithm's name: letters, digits, - _ ( )".into(),
+            Self::Algorithm => "an algorithm's name: letters, digits, - _".into(),
         }
     }
 
@@ -464,7 +464,7 @@ impl SizeRange {
 fn is_algorithm(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 63
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_()".contains(c))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
 }
 
 /// Marks an [`OptionSet`] with its section at compile time.
@@ -606,6 +606,8 @@ mod tests {
         assert!(disk.set("resync-rate", "0").is_err() && disk.set("resync-rate", "1").is_ok());
         assert!(disk.set("c-fill-target", "1048576").is_ok() && disk.set("c-fill-target", "513M").is_err());
         assert!(net.set("verify-alg", "sha1\"; }").is_err());
+        // drbdadm reads no more than a word, and the kernel wants no digest with a key.
+        assert!(net.set("verify-alg", "hmac(sha256)").is_err());
     }
 
     #[test]

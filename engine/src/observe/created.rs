@@ -28,6 +28,7 @@ pub(crate) fn report(
             Step::LoadModule { .. }
             | Step::WriteConfig { .. }
             | Step::KeepFile { .. }
+            | Step::AcceptConfig { .. }
             | Step::WipeContent { .. }
             | Step::CreateMetadata(_)
             | Step::AdoptMetadata { .. }

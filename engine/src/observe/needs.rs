@@ -36,8 +36,8 @@ pub(crate) fn of(host: &impl Host, declared: &Resource, node: &NodeName) -> Resu
     for name in named {
         let found = match ready.get(name) {
             Some(digest) => DigestFound::Ready(*digest),
-            // A template (`hmac(sha256)`) is made when it is asked for; a kernel without the file hides what it has.
-            None if ready.is_empty() || name.contains('(') || !asks_modules => DigestFound::Loadable,
+            // A kernel without the file hides what it has.
+            None if ready.is_empty() || !asks_modules => DigestFound::Loadable,
             None => match modinfo::parse_version(&host.run(&modinfo::digest_version(name))?)? {
                 Some(_) => DigestFound::Loadable,
                 None => DigestFound::Missing,

@@ -16,8 +16,12 @@ use std::fmt::Write as _;
 pub(crate) fn plan(context: &Context<'_>, plan: &mut Plan) -> Result<(), Refusal> {
     let path = res_file::path(context.resource.name().as_str());
     let text = res_file::render(context.resource, context.family, Secrets::Written);
-    let why = match &context.observed.config {
-        Some(found) if *found == text => return Ok(()),
+    let observed = context.observed;
+    let why = match &observed.config {
+        Some(found) if *found == text => {
+            accept(context, path, plan);
+            return Ok(());
+        }
         Some(found) if !res_file::is_ours(found) => {
             take_over(context, &path, found, plan)?;
             "the consent names the file that was there"
@@ -26,8 +30,20 @@ pub(crate) fn plan(context: &Context<'_>, plan: &mut Plan) -> Result<(), Refusal
         None => "there is none",
     };
     let leaving = peers::leaving(context).into_keys().collect();
-    plan.push(Planned::new(Step::WriteConfig { path, text, leaving }, why));
+    // What a cut run replaced works; what is in place since then, DRBD has not taken.
+    let works =
+        observed.record.replaced.as_ref().or(observed.config.as_ref().filter(|_| observed.status.is_some()));
+    let replaces = works.filter(|_| !observed.runs_as_declared()).cloned();
+    plan.push(Planned::new(Step::WriteConfig { path: path.clone(), text, leaving, replaces }, why));
+    accept(context, path, plan);
     Ok(())
+}
+
+/// A run that was cut after DRBD had taken the file left the one before in the record.
+fn accept(context: &Context<'_>, path: String, plan: &mut Plan) {
+    if context.observed.record.replaced.is_some() && context.observed.runs_as_declared() {
+        plan.push(Planned::new(Step::AcceptConfig { path }, "the run that wrote it was cut"));
+    }
 }
 
 /// Keeps the file of another hand, with the consent for it.

@@ -69,7 +69,10 @@ fn part(step: &Step) -> Option<Part> {
         Step::WipeContent { .. } | Step::CreateMetadata(_) | Step::AdoptMetadata { .. } => {
             Some(Part::CreateMd)
         }
-        Step::Adjust { .. } | Step::ForgetPeer { .. } | Step::DiscardMyData { .. } => Some(Part::Adjust),
+        Step::Adjust { .. }
+        | Step::AcceptConfig { .. }
+        | Step::ForgetPeer { .. }
+        | Step::DiscardMyData { .. } => Some(Part::Adjust),
         Step::Resize { .. } => Some(Part::Resize),
         _ => None,
     }

@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 mod declared;
 mod peers;
+mod put_back;
 mod steps;
 mod takeover;
 mod verify;
