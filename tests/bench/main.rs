@@ -8,6 +8,7 @@
 //! A new group is a file with a function that takes the table, and a line in [`GROUPS`].
 
 mod binary;
+mod cluster;
 mod ec2;
 mod host;
 mod measure;
@@ -22,10 +23,11 @@ use table::Table;
 
 type Group = (&'static str, &'static str, fn(&mut Table) -> Result<()>);
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     ("binary", "the program itself: size, start, memory, a run with nothing to do", binary::run),
     ("host", "one new replicated volume: the module, and a hand-written script", host::run),
     ("playbook", "from blank disks: the example playbook, and shell tasks", playbook::run),
+    ("cluster", "the role cluster over many resources, with nothing to do", cluster::run),
     ("provider", "the provider's process: until it answers, memory", provider::run),
     ("plan", "a thousand unchanged volumes on simulated hosts", plan::run),
     ("ec2", "nodes that are launched: calls of the API, and how much they wait for each other", ec2::run),

@@ -7,6 +7,8 @@
 //! Each test takes another version of ansible-core, the oldest, the newest and one between, so that the roles meet all three.
 //! Not here: the example `two-hosts`, which needs no role (`tests/ansible`).
 
+mod takeover;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
