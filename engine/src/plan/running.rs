@@ -40,12 +40,37 @@ pub(crate) fn plan(
     let disruptive = context.observed.status.is_some() && steps.iter().any(|step| interrupts(&step.command));
     let commands = steps.iter().map(|step| step.text.clone()).collect();
     let planned = Planned::new(Step::Adjust { resource, commands, disruptive }, why);
-    plan.push(if disruptive {
-        planned.consequence("replication pauses until the peers have adjusted too")
-    } else {
-        planned
+    plan.push(match made_anew(&steps) {
+        ids if !ids.is_empty() && context.observed.status.is_some() => planned.consequence(format!(
+            "the connections to {} are dropped and made anew: until these peers have adjusted too, they do not replicate and do not \
+             count for quorum; run it on one host at a time",
+            names(context, &ids)
+        )),
+        _ if disruptive => planned.consequence("replication pauses until the peers have adjusted too"),
+        _ => planned,
     });
     Ok(())
+}
+
+/// Peers that are dropped and added again, by node-id: what a connection was made with (its transport) changes only so.
+fn made_anew(steps: &[&AdjustStep]) -> Vec<u8> {
+    let added = |id: u8| {
+        let adds = |step: &&AdjustStep| matches!(step.command, AdjustCommand::NewPeer { peer_node_id, .. } if peer_node_id == id);
+        steps.iter().any(adds)
+    };
+    let dropped = steps.iter().filter_map(|step| match step.command {
+        AdjustCommand::DelPeer { peer_node_id, .. } => Some(peer_node_id),
+        _ => None,
+    });
+    dropped.filter(|id| added(*id)).collect()
+}
+
+fn names(context: &Context<'_>, ids: &[u8]) -> String {
+    let name = |id: &u8| {
+        let declared = context.resource.nodes.iter().find(|(_, node)| node.node_id.get() == *id);
+        declared.map_or_else(|| format!("node-id {id}"), |(name, _)| name.to_string())
+    };
+    ids.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn interrupts(command: &AdjustCommand) -> bool {
@@ -150,4 +175,20 @@ fn judge_del_peer(context: &Context<'_>, peer_node_id: u8, text: &str) -> Result
     Err(Refusal::new(Code::ConsentNeeded, message)
         .next("Wait until this host is UpToDate.")
         .next(format!("If that copy really may be dropped, run with consent: [\"{token}\"].")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Output;
+    use crate::tools::drbdadm::parse_adjust_dry_run;
+
+    #[test]
+    fn a_peer_that_is_dropped_and_added_again_is_told_from_one_that_is_only_dropped() {
+        // drbd-utils 9.34: another transport towards node 1, node 2 gone, node 3 new.
+        let text = "drbdsetup del-peer r0 2\ndrbdsetup del-peer r0 1\ndrbdsetup new-peer r0 1 --_name=h2 --transport=lb-tcp\n\
+                    drbdsetup new-peer r0 3 --_name=h4\n";
+        let steps = parse_adjust_dry_run(&Output::of(0, text, "")).unwrap();
+        assert_eq!(made_anew(&steps.iter().collect::<Vec<_>>()), [1]);
+    }
 }
