@@ -75,7 +75,11 @@ impl Engine for DirectEngine {
         change::change(&self.configured, before, after, run).await
     }
 
-    async fn sight(&self, volume: &Volume, without: &BTreeSet<NodeName>) -> Result<Sight, Diagnostics> {
+    async fn sight(
+        &self,
+        volume: &Volume,
+        without: &BTreeSet<NodeName>,
+    ) -> Result<(Sight, Diagnostics), Diagnostics> {
         sight::sight(&self.configured, volume, without).await
     }
 

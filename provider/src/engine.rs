@@ -103,8 +103,10 @@ pub(crate) struct Copies {
 pub(crate) enum Sight {
     /// On no node is anything left of it.
     Gone,
-    /// It is there, more or less as declared.
+    /// It is there, more or less as declared, as far as the hosts answered.
     There(Outcome),
+    /// No host answered: nothing new is known.
+    Unseen,
 }
 
 /// What becomes of the backing storage when a volume is removed.
@@ -164,12 +166,13 @@ pub(crate) trait Engine: Send + Sync {
     ) -> impl Future<Output = Result<Outcome, Diagnostics>> + Send;
 
     /// Looks at a volume for a refresh; the answer may rest on facts that this process took earlier.
-    /// Nodes that are known not to answer are left out; then nothing is ever concluded to be gone.
+    /// Nodes that are known not to answer are left out, and those that turn out not to answer are warnings; in both cases
+    /// nothing is ever concluded to be gone.
     fn sight(
         &self,
         volume: &Volume,
         without: &BTreeSet<NodeName>,
-    ) -> impl Future<Output = Result<Sight, Diagnostics>> + Send;
+    ) -> impl Future<Output = Result<(Sight, Diagnostics), Diagnostics>> + Send;
 
     /// Removes a volume. Success when it was gone already; refused as a whole when it is in use anywhere.
     fn remove(

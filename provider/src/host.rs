@@ -186,13 +186,21 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// Nobody answered at the address, or the connection broke: what a host that is down looks like. A key that is not trusted
+    /// or a login that fails is something else, which waiting does not mend.
+    pub(crate) fn is_silence(&self) -> bool {
+        match self {
+            Self::Link(LinkError::Ssh(error)) => error.is_transient() || ssh_summary(error) == UNREACHABLE,
+            Self::Link(_) | Self::Reply(_) => false,
+        }
+    }
+
     /// What to try when a read found nobody at the address; empty for everything else.
     pub(crate) fn moved_hint(&self) -> &'static str {
         match self {
-            Self::Link(LinkError::Ssh(error))
-                if error.is_transient() || ssh_summary(error) == UNREACHABLE =>
-            {
-                " The state was kept. If the host has another address now, change it in the configuration and run with -refresh=false."
+            _ if self.is_silence() => {
+                " What the state knows was kept, and may be out of date. What does not need this host can be planned and applied. \
+                 If the host has another address now, change it in the configuration."
             }
             Self::Link(_) | Self::Reply(_) => " The state was kept.",
         }

@@ -7,33 +7,42 @@ use std::sync::Arc;
 use drbd_schemas::facts::{HostFacts, ResourceFacts};
 use drbd_schemas::{NodeName, Verdict};
 use futures::future::join_all;
-use tfplugin::Diagnostics;
+use tfplugin::{Diagnostics, Severity};
 
 use super::bring_up::outcome_of;
-use super::crew::{Crew, collected};
+use super::crew::Crew;
 use crate::engine::{Sight, Volume};
 use crate::provider::Configured;
 
-/// Looks at the volume on its hosts, but for those that are known not to answer. A host that does not answer is an error,
-/// never an absence.
+/// Looks at the volume on its hosts, but for those that are known not to answer. A host that does not answer is a warning,
+/// never an absence: for replication it is the expected fault, and must not stop what does not need it.
 pub(super) async fn sight(
     configured: &Configured,
     volume: &Volume,
     without: &BTreeSet<NodeName>,
-) -> Result<Sight, Diagnostics> {
+) -> Result<(Sight, Diagnostics), Diagnostics> {
     let crew = Crew::new(configured, volume)?;
     let asked = crew.members.iter().filter(|member| !without.contains(&member.name));
-    let looks = asked.map(|member| async move {
-        let doing = format!("read {}", volume.resource.name());
-        let facts = member.host.facts().await;
-        facts.map(|facts| (&member.name, facts)).map_err(|trouble| {
-            let mut problem = member.report(&trouble, &doing);
-            problem.detail.push_str(trouble.moved_hint());
-            problem
-        })
-    });
-    let seen = collected(join_all(looks).await)?;
-    Ok(judge(volume, &seen))
+    let looks = asked.map(|member| async move { (member, member.host.facts().await) });
+    let (mut seen, mut silent, mut problems) = (Vec::new(), Diagnostics::new(), Diagnostics::new());
+    for (member, looked) in join_all(looks).await {
+        match looked {
+            Ok(facts) => seen.push((&member.name, facts)),
+            Err(trouble) => {
+                let mut problem = member.report(&trouble, &format!("read {}", volume.resource.name()));
+                problem.detail.push_str(trouble.moved_hint());
+                if trouble.is_silence() {
+                    problem.severity = Severity::Warning;
+                    silent.push(problem);
+                } else {
+                    problems.push(problem);
+                }
+            }
+        }
+    }
+    problems.into_result()?;
+    let sight = if seen.is_empty() { Sight::Unseen } else { judge(volume, &seen) };
+    Ok((sight, silent))
 }
 
 fn judge(volume: &Volume, seen: &[(&NodeName, Arc<HostFacts>)]) -> Sight {

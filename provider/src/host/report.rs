@@ -12,7 +12,13 @@ impl Trouble {
     pub(crate) fn diagnostic(&self, node: &str, host: &Host, doing: &str) -> Diagnostic {
         let place = if node == host.spot() { node.to_owned() } else { format!("{node} ({})", host.spot()) };
         match self {
-            Self::Link(error) => link_diagnostic(error, &place, doing),
+            Self::Link(error) => {
+                let mut found = link_diagnostic(error, &place, doing);
+                if self.is_silence() {
+                    found.detail.push_str(" If it is gone for good, see \"A host that is gone for good\" in the provider's README.");
+                }
+                found
+            }
             Self::Reply(reply) => reply_diagnostic(reply, &place, doing),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tfplugin::{
     ApplyResult, Context, CreateRequest, Decode, DeleteRequest, DeleteResult, Diagnostic, Diagnostics,
     ImportResult, Path, PlanAction, PlanRequest, PlanResult, ReadRequest, ReadResult, Resource, Schema,
-    UpdateRequest, Value,
+    Severity, UpdateRequest, Value,
 };
 
 use drbd_schemas::facts::HostFacts;
@@ -99,7 +99,7 @@ impl NodeResource {
         Ok((model, host, facts))
     }
 
-    async fn try_read(&self, mut state: Value) -> Result<Option<Value>, Diagnostics> {
+    async fn try_read(&self, mut state: Value) -> Result<ReadResult, Diagnostics> {
         let mut drift = Vec::new();
         if ec2::is_instance(&state) {
             let configured = self.shared.configured()?;
@@ -109,29 +109,36 @@ impl NodeResource {
                 configured.has_lost(&host, losses);
             }
             match seen {
-                ec2::Seen::Gone => return Ok(None),
-                ec2::Seen::Down(down) => return Ok(Some(down)),
+                ec2::Seen::Gone => return Ok(ReadResult::gone()),
+                ec2::Seen::Down(down) => return Ok(ReadResult::ok(down)),
                 ec2::Seen::Up(up, found) => (state, drift) = (up, found),
             }
             // Its making ended before the first login: nobody knows yet how to ask the host.
             if state.get("ssh").get("host").is_null() {
                 drift.insert(0, "unfinished: the instance was launched, and not logged in to".to_owned());
                 state.set("drift", Value::list(drift));
-                return Ok(Some(state));
+                return Ok(ReadResult::ok(state));
             }
         }
         let model = NodeModel::decode(&state, &Path::root())?;
         let host = self.host(&model)?;
-        let facts = host.facts().await.map_err(|t| {
-            let mut problem = t.diagnostic(model.name.as_str(), &host, "read the node");
-            problem.detail.push_str(t.moved_hint());
-            problem
-        })?;
+        let facts = match host.facts().await {
+            Ok(facts) => facts,
+            Err(trouble) => {
+                let mut problem = trouble.diagnostic(model.name.as_str(), &host, "read the node");
+                problem.detail.push_str(trouble.moved_hint());
+                if !trouble.is_silence() {
+                    return Err(problem.into());
+                }
+                problem.severity = Severity::Warning;
+                return Ok(ReadResult::ok(state).warn(problem));
+            }
+        };
         observe::fill(&mut state, &facts);
         state.set("known_hosts", Value::list(known_hosts(&model, &host).await?));
         drift.extend(observe::drift(&model, &facts));
         state.set("drift", Value::list(drift));
-        Ok(Some(state))
+        Ok(ReadResult::ok(state))
     }
 
     async fn try_update(&self, req: &UpdateRequest, ctx: &Context) -> Result<ApplyResult, ApplyResult> {
@@ -291,7 +298,7 @@ impl Resource for NodeResource {
     }
 
     async fn read(&self, req: ReadRequest, _ctx: &Context) -> ReadResult {
-        self.try_read(req.state).await.into()
+        self.try_read(req.state).await.unwrap_or_else(ReadResult::failed)
     }
 
     async fn update(&self, req: UpdateRequest, ctx: &Context) -> ApplyResult {

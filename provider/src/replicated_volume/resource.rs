@@ -72,25 +72,32 @@ impl VolumeResource {
         let volume = stored(&model)?;
         let unfinished = model.drift.iter().filter(|line| *line == UNFINISHED).cloned();
         let mut found = self.losses(&model, &volume)?;
-        let outcome = match self.engine()?.sight(&volume, &found.away).await {
-            Ok(Sight::Gone) => return Ok(ReadResult::gone()),
-            Ok(Sight::There(outcome)) => outcome,
+        let (sight, silent) = match self.engine()?.sight(&volume, &found.away).await {
+            Ok(seen) => seen,
             Err(problems) if found.away.is_empty() => return Err(problems),
             // A plan that repairs what is away must not fail for what cannot be asked.
-            Err(_) => Outcome::default(),
+            Err(_) => (Sight::There(Outcome::default()), Diagnostics::new()),
+        };
+        let outcome = match sight {
+            Sight::Gone => return Ok(ReadResult::gone()),
+            Sight::There(outcome) => outcome,
+            Sight::Unseen if found.away.is_empty() => {
+                return Ok(ReadResult::ok(state).private(req.private).diagnostics(silent));
+            }
+            Sight::Unseen => Outcome::default(),
         };
         // Their nodes say so, too, and are repaired first.
         let away = found.away.iter().map(|node| format!("{node}: its instance does not run"));
         let drift = unfinished.chain(away).chain(outcome.drift.iter().cloned()).collect();
         fill(&mut state, &Outcome { drift, ..outcome.clone() });
         let mut backings = outcome.backings;
-        if !found.away.is_empty() {
+        if !found.away.is_empty() || !silent.is_empty() {
             backings.extend(Kept::read(&req.private).backings);
             backings.sort();
             backings.dedup();
         }
         found.copies = outcome.copies;
-        Ok(ReadResult::ok(state).private(Kept { backings, found }.write()))
+        Ok(ReadResult::ok(state).private(Kept { backings, found }.write()).diagnostics(silent))
     }
 
     /// What this run found the nodes of a volume to have lost.

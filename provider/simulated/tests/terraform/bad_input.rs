@@ -48,11 +48,11 @@ fn sizes_and_numbers_have_limits() {
 fn secrets_need_a_version_and_a_shape() {
     refused(&volume("size = \"64MiB\"\n shared_secret_wo = \"hunter22\""), &["Secret without a version"]);
     refused(&volume("size = \"64MiB\"\n shared_secret_wo_version = 1"), &["Version without a secret"]);
-    let odd = volume("size = \"64MiB\"\n shared_secret_wo = \"two words\"\n shared_secret_wo_version = 1");
+    let odd = volume("size = \"64MiB\"\n shared_secret_wo = \"zwei Wörter\"\n shared_secret_wo_version = 1");
     let said = Terraform::new(&odd).plan().bad(&["Secret not allowed"]);
     // The line of the configuration is terraform's to print; our own words never hold the secret.
     assert!(
-        !said.text.replace("shared_secret_wo = \"two words\"", "").contains("two words"),
+        !said.text.replace("shared_secret_wo = \"zwei Wörter\"", "").contains("zwei Wörter"),
         "{}",
         said.text
     );
