@@ -8,7 +8,7 @@
 use crate::refusal::Refusal;
 use crate::tools::conf_text::{self, Item, Section};
 use drbd_schemas::Resource;
-use drbd_schemas::facts::{HostFacts, ResourceFacts};
+use drbd_schemas::facts::{HostFacts, OptionFacts, ResourceFacts};
 use drbd_schemas::reply::Code;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,19 @@ pub fn disagreements(name: &str, evidence: &[HostFacts]) -> Vec<String> {
     let mut found = namesakes(name, evidence);
     found.extend(node_ids_in_use(name, evidence));
     found.extend(declarations(name, evidence));
+    found.extend(inherited_as_found(name, evidence));
     found
+}
+
+/// What the resource itself inherits on each host, as its facts say, against the first host's.
+fn inherited_as_found(name: &str, evidence: &[HostFacts]) -> Vec<String> {
+    let mut hosts = evidence.iter().filter(|host| host.common.is_some()).filter_map(|host| {
+        let facts = host.resources.get(name).filter(|facts| facts.config.is_some())?;
+        let inherited = facts.options.iter().filter(|option| option.inherited);
+        Some((host, inherited.filter_map(|option| Some((shared_key(option)?, option))).collect()))
+    });
+    let Some((first, expected)) = hosts.next() else { return Vec::new() };
+    hosts.flat_map(|(host, found)| differences((&first.node, &expected), (&host.node, &found))).collect()
 }
 
 /// Refuses when the hosts disagree.
@@ -61,6 +73,104 @@ pub fn check_node_ids(resource: &Resource, evidence: &[HostFacts]) -> Result<(),
         }
     }
     refuse(name, &found)
+}
+
+/// Refuses when the hosts of a resource inherit different options from their `common` sections: each would set the
+/// connection its own way, and the two would not connect again after the next `down`. What the declaration names it
+/// does not inherit; handlers and the like are a host's own business.
+///
+/// # Errors
+/// A refusal that names file and line on each side.
+pub fn check_inherited(
+    resource: &Resource,
+    node: &str,
+    own: &[OptionFacts],
+    evidence: &[HostFacts],
+) -> Result<(), Refusal> {
+    refuse_inherited(resource.name().as_str(), &inherited_differences(resource, node, own, evidence))
+}
+
+/// The same of the hosts of the evidence alone.
+///
+/// # Errors
+/// A refusal that names file and line on each side.
+pub fn check_inherited_of(resource: &Resource, evidence: &[HostFacts]) -> Result<(), Refusal> {
+    let mut declared = evidence.iter().filter(|host| resource.nodes.contains_key(host.node.as_str()));
+    let first = declared.find_map(|host| Some((host, host.common.as_ref()?)));
+    let Some((host, common)) = first else { return Ok(()) };
+    check_inherited(resource, &host.node, common, evidence)
+}
+
+type Inherited<'a> = BTreeMap<(&'a str, &'a str), &'a OptionFacts>;
+
+fn refuse_inherited(name: &str, found: &[String]) -> Result<(), Refusal> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("the hosts of {name} inherit different options: {}. Nothing was changed.", found.join("; "));
+    Err(Refusal::new(Code::Disagreement, message)
+        .next("Make the sections `common` of the hosts say the same, or name the option in the declaration: what it names wins everywhere."))
+}
+
+fn inherited_differences(
+    resource: &Resource,
+    node: &str,
+    own: &[OptionFacts],
+    evidence: &[HostFacts],
+) -> Vec<String> {
+    let own = inherited(resource, own);
+    let others =
+        evidence.iter().filter(|host| host.node != node && resource.nodes.contains_key(host.node.as_str()));
+    others
+        .filter_map(|host| Some((host, host.common.as_ref()?)))
+        .flat_map(|(host, common)| differences((node, &own), (&host.node, &inherited(resource, common))))
+        .collect()
+}
+
+fn differences((node, own): (&str, &Inherited<'_>), (other, theirs): (&str, &Inherited<'_>)) -> Vec<String> {
+    let told = |option: Option<&&OptionFacts>| match option {
+        Some(option) => format!("{} ({})", option.value, option.from),
+        None => "not set".to_owned(),
+    };
+    let mut found = Vec::new();
+    for key in own.keys().chain(theirs.keys()).collect::<BTreeSet<_>>() {
+        let (a, b) = (own.get(key), theirs.get(key));
+        if a.map(|option| &option.value) != b.map(|option| &option.value) {
+            let (section, name) = key;
+            found.push(format!("{section}.{name} is {} on {node} and {} on {other}", told(a), told(b)));
+        }
+    }
+    found
+}
+
+/// What a resource takes from `common` among the options that its hosts must share, by section and name.
+pub(crate) fn inherited<'a>(resource: &Resource, common: &'a [OptionFacts]) -> Inherited<'a> {
+    let shared = common.iter().filter_map(|option| {
+        let key = shared_key(option)?;
+        let named = match key.0 {
+            "options" => resource.options.get(key.1).is_some(),
+            "net" => resource.net.get(key.1).is_some() || sets_authentication(resource, key.1),
+            _ => resource.disk_option_of_all(key.1).is_some(),
+        };
+        (!named).then_some((key, option))
+    });
+    shared.collect()
+}
+
+/// Section and name of an option that all hosts of a resource must share, as a declaration names it. Handlers, waiting at
+/// start-up and the like are a host's own business.
+fn shared_key(option: &OptionFacts) -> Option<(&str, &str)> {
+    match (option.section.as_str(), option.name.as_str()) {
+        // An option of the disk in DRBD 8.4, of the network in 9 and in a declaration.
+        ("disk", "fencing") => Some(("net", "fencing")),
+        (section @ ("options" | "net" | "disk"), name) => Some((section, name)),
+        _ => None,
+    }
+}
+
+fn sets_authentication(resource: &Resource, name: &str) -> bool {
+    resource.shared_secret.is_some() && ["shared-secret", "cram-hmac-alg"].contains(&name)
 }
 
 fn refuse(name: &str, found: &[String]) -> Result<(), Refusal> {
@@ -238,6 +348,7 @@ mod tests {
             volumes: [("0".to_owned(), VolumeFacts { backing: Some(backing), ..VolumeFacts::default() })]
                 .into(),
             health: Vec::new(),
+            options: Vec::new(),
             pending: Vec::new(),
         };
         HostFacts {
@@ -247,6 +358,7 @@ mod tests {
             drbd: DrbdFacts { module: Some(module.into()), ..DrbdFacts::default() },
             config_error: None,
             resources: [("r0".to_owned(), own)].into(),
+            common: None,
             volume_groups: BTreeMap::new(),
             ports_in_use: Vec::new(),
             minors_in_use: Vec::new(),

@@ -17,7 +17,7 @@ pub use claims::{Claim, claims, claims_of};
 pub(crate) use files::TOP;
 pub use files::{Files, Source, gather};
 pub use read::{only, read};
-pub use settings::{Inherited, Level};
+pub use settings::Inherited;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -58,7 +58,11 @@ pub fn of_observed(name: &str, observed: &Observed, only_peer: Option<&str>) -> 
         };
         (*number, Backing { device: device.clone(), verdict: judged.verdict, just_created })
     });
-    resource(&sources, &backing.collect())
+    let own = observed.conf.own.as_ref();
+    ResourceFacts {
+        options: own.map(|own| observed.conf.all.options_of(own)).unwrap_or_default(),
+        ..resource(&sources, &backing.collect())
+    }
 }
 
 /// The facts of a resource.
@@ -83,6 +87,7 @@ pub(crate) fn resource(sources: &Sources<'_>, backing: &BTreeMap<VolumeNumber, B
             .status
             .map(|status| health::of(status, sources.only_peer).iter().map(ToString::to_string).collect())
             .unwrap_or_default(),
+        options: Vec::new(),
         pending: Vec::new(),
     }
 }

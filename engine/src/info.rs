@@ -152,6 +152,7 @@ impl Reading {
             schema: words::SCHEMA.to_owned(),
             kernel: host.read("/proc/sys/kernel/osrelease")?.unwrap_or_default().trim().to_owned(),
             resources,
+            common: Some(self.conf.common_facts()),
             volume_groups: facts::volume_groups(&self.lvm),
             ports_in_use: self.ports(),
             minors_in_use: self.minors(),
@@ -202,6 +203,7 @@ impl Reading {
         if let Some(config) = &mut facts.config {
             place.clone_into(&mut config.path);
         }
+        facts.options = conf.map(|conf| self.conf.options_of(conf)).unwrap_or_default();
         facts.pending =
             self.pending_of(name, sources.status).into_iter().map(|step| step.text.clone()).collect();
         Ok(facts)

@@ -6,6 +6,8 @@
 //! (growing), [`remove`] (the ways out). Check mode, `terraform plan`, diff output and the real run print this value.
 
 mod config;
+mod inherited;
+mod losses;
 pub mod metadata;
 pub(crate) mod needs;
 pub mod parts;
@@ -115,6 +117,7 @@ pub fn present(resource: &Resource, observed: &Observed, permits: &Permits) -> R
     let context = Context { resource, name, node, family, observed, permits };
     crate::agreement::check_node_ids(resource, &permits.evidence)?;
     preflight::check(&context)?;
+    inherited::check(&context)?;
     let mut plan = Plan::default();
     preflight::load_module(&context, &mut plan);
     let created = storage::plan(&context, &mut plan)?;
@@ -130,5 +133,6 @@ pub fn present(resource: &Resource, observed: &Observed, permits: &Permits) -> R
         peers::forget(&context, &leaving, &mut plan);
     }
     size::plan(&context, &created, &mut plan)?;
+    inherited::tell(&context, &mut plan);
     Ok(plan)
 }

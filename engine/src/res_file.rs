@@ -6,9 +6,10 @@
 
 use crate::tools::mask_secrets;
 use drbd_schemas::address::Endpoint;
-use drbd_schemas::options::{InDisk, InNet, InSection};
+use drbd_schemas::options::{InNet, InSection};
 use drbd_schemas::secret::MASK;
-use drbd_schemas::{Family, NodeName, OptionSet, Resource, VolumeNumber};
+use drbd_schemas::{Family, NodeName, OptionSet, Resource, Volume, VolumeNumber};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// First words of every file that this program writes. A file without them is never touched.
@@ -84,7 +85,7 @@ fn render_options(out: &mut Text, resource: &Resource, family: Family, secrets: 
         merge(&mut net, vec![("shared-secret", format!("\"{shown}\""))]);
     }
     out.section("net", net);
-    let mut disk = disk_options(&resource.disk);
+    let mut disk = resource_disk_options(resource);
     if family == Family::V84 {
         // Fencing is a disk option in 8.4 and a net option in 9; a declaration has it in `net`.
         merge(
@@ -101,8 +102,24 @@ fn net_options(set: &OptionSet<InNet>, family: Family) -> Options<'_> {
     owned(set).into_iter().filter(|(name, _)| family == Family::V9 || *name != "fencing").collect()
 }
 
-fn disk_options(set: &OptionSet<InDisk>) -> Options<'_> {
-    owned(set)
+/// Options that every volume has with one value. `drbdadm` refuses a value of a volume beside another one of the resource
+/// or of `common` ("ambiguous inheritance"); one of the resource wins over `common`.
+fn resource_disk_options(resource: &Resource) -> Options<'_> {
+    let of_volumes = resource.volumes.values().flat_map(|volume| volume.disk.iter());
+    let names: BTreeSet<&str> = resource.disk.iter().chain(of_volumes).map(|(name, _)| name).collect();
+    let same =
+        names.into_iter().filter_map(|name| Some((name, resource.disk_option_of_all(name)?.to_owned())));
+    same.collect()
+}
+
+/// Options in which a volume differs from others.
+fn volume_disk_options<'a>(resource: &'a Resource, volume: &'a Volume) -> Options<'a> {
+    let own = volume.disk.iter();
+    let shared = resource.disk.iter().filter(|(name, _)| volume.disk.get(name).is_none());
+    let differ = own.chain(shared).filter(|(name, _)| resource.disk_option_of_all(name).is_none());
+    let mut options: Options<'_> = differ.map(|(name, value)| (name, value.to_owned())).collect();
+    options.sort();
+    options
 }
 
 fn owned<S: InSection>(set: &OptionSet<S>) -> Options<'_> {
@@ -126,7 +143,7 @@ fn render_volume(out: &mut Text, resource: &Resource, node: &NodeName, number: V
             Some(path) => {
                 out.line(&format!("disk \"{path}\";"));
                 out.line("meta-disk internal;");
-                out.section("disk", disk_options(&volume.disk));
+                out.section("disk", volume_disk_options(resource, volume));
             }
             None => out.line("disk none;"),
         }

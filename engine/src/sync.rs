@@ -286,6 +286,7 @@ mod tests {
             drbd: DrbdFacts::default(),
             config_error: None,
             resources: BTreeMap::from([("r0".into(), resource)]),
+            common: None,
             volume_groups: BTreeMap::new(),
             ports_in_use: Vec::new(),
             minors_in_use: Vec::new(),

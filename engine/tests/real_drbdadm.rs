@@ -110,6 +110,49 @@ fn ipv6_and_a_path_of_its_own_are_accepted_by_both_families() {
     }
 }
 
+/// `drbdadm` refuses a value of a volume beside one of the resource or of `common`: rendering keeps them apart.
+#[test]
+fn an_option_of_a_volume_wins_over_the_resource_and_over_common() {
+    let attach = |value: &Value, family: Family, common: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let text = res_file::render(&resource(value.clone()), family, Secrets::Written);
+        std::fs::write(dir.path().join("r.res"), text).unwrap();
+        std::fs::write(dir.path().join("drbd.conf"), format!("{common}\ninclude \"r.res\";\n")).unwrap();
+        let output = Command::new("/usr/sbin/drbdadm")
+            .args(["-c", "drbd.conf", "-d", "up", "r0"])
+            .current_dir(dir.path())
+            .env("__DRBD_NODE__", "h2")
+            .env("DRBD_DRIVER_VERSION_OVERRIDE", if family == Family::V84 { "8.4.11" } else { "9.2.18" })
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let attached = |device: &str| {
+            text.lines().find(|line| line.contains(" attach ") && line.contains(device)).unwrap().to_owned()
+        };
+        [attached("/dev/disk/by-id/a"), attached("/dev/disk/by-id/b")]
+    };
+    for family in [Family::V84, Family::V9] {
+        let mut value = pair();
+        value["net"] = json!({});
+        value["disk"] = json!({ "al-extents": "1237", "on-io-error": "detach" });
+        value["volumes"]["1"]["disk"] = json!({ "al-extents": "257" });
+        let [first, second] = attach(&value, family, "");
+        assert!(
+            first.contains("--al-extents=1237") && second.contains("--al-extents=257"),
+            "{first}\n{second}"
+        );
+        assert!(first.contains("detach") && second.contains("detach"), "{first}\n{second}");
+
+        value["disk"] = json!({});
+        for volume in ["0", "1"] {
+            value["volumes"][volume]["disk"] = json!({ "al-extents": "257" });
+        }
+        let both = attach(&value, family, "common { disk { al-extents 997; } }");
+        assert!(both.iter().all(|line| line.contains("--al-extents=257")), "{both:?}");
+    }
+}
+
 fn three() -> Value {
     json!({
         "name": "db", "port": 7001,

@@ -28,6 +28,10 @@ pub struct HostFacts {
     pub config_error: Option<String>,
     /// Resources, by name: those with a file, those that run, and those that this program made.
     pub resources: BTreeMap<String, ResourceFacts>,
+    /// What the sections `common` of this host's configuration give every resource that does not name it: the site's
+    /// defaults. None from a program that did not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common: Option<Vec<OptionFacts>>,
     /// LVM volume groups, by name.
     pub volume_groups: BTreeMap<String, VolumeGroupFacts>,
     /// TCP ports that DRBD's configuration or kernel module uses here.
@@ -69,9 +73,36 @@ pub struct ResourceFacts {
     /// that differ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub health: Vec<String>,
+    /// Its options as its files say them, each with where it stands; also those that it inherits. Secrets are masked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<OptionFacts>,
     /// What `drbdadm adjust` would do now, one line a command, secrets masked; empty when the kernel runs what the file
     /// says.
     pub pending: Vec<String>,
+}
+
+/// An option as a host's configuration says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OptionFacts {
+    /// Its section: `options`, `net`, `disk`, `handlers`, `startup`, `proxy`.
+    pub section: String,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Where it stands: `FILE:LINE`.
+    pub from: String,
+    /// It stands in a section `common`, or in the resource's template: the site's default.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub inherited: bool,
+    /// The host, volume or connection that it is for, if it is not for the whole resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_for: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A resource's configuration file.

@@ -118,6 +118,14 @@ impl Resource {
         format!("{}_{:05}", self.0.name, volume.get())
     }
 
+    /// The value of a disk option that is the same for every volume, declared there or for the resource.
+    pub fn disk_option_of_all(&self, name: &str) -> Option<&str> {
+        let mut values =
+            self.0.volumes.values().map(|volume| volume.disk.get(name).or(self.0.disk.get(name)));
+        let first = values.next().flatten()?;
+        values.all(|value| value == Some(first)).then_some(first)
+    }
+
     /// Everything here that one family cannot do, in words; empty if the family can run it.
     pub fn unsupported_by(&self, family: Family) -> Vec<String> {
         let mut reasons = Vec::new();

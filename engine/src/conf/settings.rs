@@ -3,6 +3,7 @@
 
 use super::{Configuration, Origin, ResourceConf, Setting};
 use crate::tools::conf_text::{Section, Statement};
+use drbd_schemas::facts::OptionFacts;
 use std::sync::Arc;
 
 /// Sections that hold options.
@@ -10,15 +11,6 @@ const SECTIONS: [&str; 6] = ["options", "net", "disk", "handlers", "startup", "p
 
 /// Switches that DRBD 8.3 turned off by a word with `no-` before it.
 const OLD_SWITCHES: [&str; 5] = ["disk-flushes", "disk-barrier", "disk-drain", "md-flushes", "tcp-cork"];
-
-/// Where an option that takes effect comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// The resource's own section.
-    Own,
-    /// `common`, or the resource's template.
-    Inherited,
-}
 
 /// Options that a resource has without naming them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +25,48 @@ impl Configuration {
         };
         Inherited(from.iter().filter(|setting| !named(setting)).cloned().collect())
     }
+}
+
+impl Configuration {
+    /// All options of a resource, as facts.
+    pub(crate) fn options_of(&self, resource: &ResourceConf) -> Vec<OptionFacts> {
+        let mut found = told(&self.inherited_by(resource).0, true, None);
+        found.extend(told(&resource.settings, false, None));
+        for host in &resource.hosts {
+            let name = host.names.join(" ");
+            found.extend(told(&host.settings, false, Some(format!("host {name}"))));
+            for (number, volume) in &host.volumes {
+                found.extend(told(&volume.settings, false, Some(format!("host {name} volume {number}"))));
+            }
+        }
+        for connection in &resource.connections {
+            let ends: Vec<&str> =
+                connection.paths.iter().flatten().map(|end| end.host.as_str()).take(2).collect();
+            let ends = ends.join(" and ");
+            found.extend(told(&connection.settings, false, Some(format!("connection of {ends}"))));
+            for (number, settings) in &connection.volumes {
+                found.extend(told(settings, false, Some(format!("connection of {ends} volume {number}"))));
+            }
+        }
+        found
+    }
+
+    /// What every resource inherits, as facts.
+    pub(crate) fn common_facts(&self) -> Vec<OptionFacts> {
+        told(&self.common, true, None)
+    }
+}
+
+fn told(settings: &[Setting], inherited: bool, only_for: Option<String>) -> Vec<OptionFacts> {
+    let fact = |setting: &Setting| OptionFacts {
+        section: setting.section.clone(),
+        name: setting.name.clone(),
+        value: setting.value.clone(),
+        from: setting.origin.to_string(),
+        inherited,
+        only_for: only_for.clone(),
+    };
+    settings.iter().map(fact).collect()
 }
 
 /// Adds what the sections directly in `section` say; a later value takes the place of an earlier one, as in `drbdadm`.

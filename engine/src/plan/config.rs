@@ -3,7 +3,7 @@
 //! that the host is never without a file while its kernel runs the resource: DRBD asks `drbdadm` for its handlers, and drops
 //! the connection where that knows nothing.
 
-use super::{Context, Plan, peers, running};
+use super::{Context, Plan, losses, peers, running};
 use crate::conf;
 use crate::observed::DryRun;
 use crate::refusal::Refusal;
@@ -57,6 +57,7 @@ fn take_over(context: &Context<'_>, path: &str, found: &str, plan: &mut Plan) ->
         return Err(Refusal::new(Code::Taken, message)
             .next("Move that into a file of its own first, in one step (write the new file beside it, then rename)."));
     }
+    losses::check(context, path)?;
     let hash = hash(found);
     let token = format!("replace-file:{path}:{hash}");
     let copy = format!("{path}.replaced-{}", hash.get(..12).unwrap_or_default());
@@ -64,9 +65,10 @@ fn take_over(context: &Context<'_>, path: &str, found: &str, plan: &mut Plan) ->
         // What cannot be taken over as it runs is said before a consent is asked for.
         running::plan(context, &peers::leaving(context), &mut Plan::default())?;
         let message = format!(
-            "{path} exists and was not written by drbd-host: resource {} is somebody else's on this host. {}",
+            "{path} exists and was not written by drbd-host: resource {} is somebody else's on this host. {}{}",
             context.resource.name(),
-            what_adjust_does(context)
+            what_adjust_does(context),
+            losses::told(context)
         );
         return Err(Refusal::new(Code::Taken, message)
             .next("Choose another name, if this is another resource.")

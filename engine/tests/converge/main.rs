@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::rc::Rc;
 
+mod common;
 mod declared;
 mod peers;
 mod put_back;

@@ -108,3 +108,27 @@ fn a_take_over_that_is_cut_anywhere_leaves_a_file_and_is_gone_on_with() {
         assert_eq!(world.borrow().journal, Vec::<String>::new());
     }
 }
+
+#[test]
+fn what_a_take_over_would_lose_is_said_before_a_consent_and_what_no_declaration_can_say_is_refused() {
+    let (world, request) = made_by_hand();
+    let text = world.borrow().machines["h1"].files[FILE].clone();
+    let set = |text: String| world.borrow_mut().machine("h1").files.insert(FILE.into(), text);
+    let close = text.rfind('}').unwrap();
+    let with_handlers = format!(
+        "{}handlers {{ split-brain \"/bin/x\"; }}\nstartup {{ wfc-timeout 9; }}\n}}\n",
+        &text[..close]
+    );
+    set(with_handlers);
+    let refused = converge(&world, "h1", &request);
+    assert!(refused.msg.contains("handlers.split-brain (/etc/drbd.d/r0.res:"), "{}", refused.msg);
+    assert!(refused.msg.contains("startup.wfc-timeout"), "{}", refused.msg);
+    token(&refused);
+
+    set(text.replace("meta-disk internal;", "meta-disk /dev/vg/md[0];"));
+    let refused = converge(&world, "h1", &request);
+    assert_eq!(refused.code, Code::Taken, "{}", refused.msg);
+    assert!(refused.msg.contains("metadata of volume 0 on h1 are on /dev/vg/md"), "{}", refused.msg);
+    assert!(!refused.next_steps.join(" ").contains("consent: ["), "{:?}", refused.next_steps);
+    assert_eq!(world.borrow().journal, Vec::<String>::new());
+}

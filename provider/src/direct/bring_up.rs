@@ -34,7 +34,9 @@ pub(super) async fn rehearse(
     run: Run<'_>,
 ) -> Result<(), Diagnostics> {
     let crew = Crew::new(configured, volume)?;
-    let request = crew.present(&AllFacts::new(), run)?.checking();
+    // With the facts of all as evidence, each host also refuses when the others inherit other options than it does.
+    let facts = crew.facts(run).await?;
+    let request = crew.present(&facts, run)?.checking();
     crew.everywhere(&request, &format!("prepare {}", crew.name())).await.map(drop)
 }
 

@@ -31,6 +31,7 @@ impl World {
             drbd: DrbdFacts { module: host.drbd.clone(), loadable: None, utils: Some("9.22.0".to_owned()) },
             config_error: None,
             resources: resources.collect(),
+            common: None,
             volume_groups: host
                 .volume_groups
                 .iter()
@@ -77,7 +78,14 @@ impl World {
             ..VolumeFacts::default()
         };
         let volumes = BTreeMap::from([("0".to_owned(), volume)]);
-        ResourceFacts { config, running, volumes, health: Vec::new(), pending: Vec::new() }
+        ResourceFacts {
+            config,
+            running,
+            volumes,
+            health: Vec::new(),
+            options: Vec::new(),
+            pending: Vec::new(),
+        }
     }
 
     fn connection(&self, here: &str, peer: &str, name: &str) -> ConnectionFacts {
