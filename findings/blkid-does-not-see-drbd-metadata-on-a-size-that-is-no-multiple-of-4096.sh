@@ -16,11 +16,15 @@ get drbd-utils 9.22.0-1; get util-linux 2.38.1-5+deb12u3; get libblkid1 2.38.1-5
 PATH=$T/root/usr/sbin:$T/root/sbin:$PATH
 export LD_LIBRARY_PATH=$T/root/lib/x86_64-linux-gnu:$T/root/usr/lib/x86_64-linux-gnu
 
+# drbdmeta notes the size of a device under its minor, outside of this folder; a note of another size would be acted on.
+minor=40711 note=/var/lib/drbd/drbd-minor-40711.lkbd
+trap 'rm -rf "$T" "$note"' EXIT
+
 try() { # try BYTES: create-md, get-gi, then what blkid and wipefs say
   local made=0 read=0 type='' rc=0
-  rm -f disk; truncate -s "$1" disk
-  drbdmeta --force 10 v09 disk internal create-md 1 >/dev/null 2>&1 || made=$?
-  drbdmeta --force 10 v09 disk internal get-gi --node-id 1 >/dev/null 2>&1 || read=$?
+  rm -f disk "$note"; truncate -s "$1" disk
+  drbdmeta --force $minor v09 disk internal create-md 1 >/dev/null 2>&1 || made=$?
+  drbdmeta --force $minor v09 disk internal get-gi --node-id 1 >/dev/null 2>&1 || read=$?
   type=$(blkid -p -s TYPE -o value disk) || rc=$?
   echo "create-md $made, get-gi $read, blkid ${type:-nothing} $rc, wipefs $(wipefs --noheadings --output TYPE disk | grep . || echo nothing)"
 }
