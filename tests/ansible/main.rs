@@ -96,7 +96,11 @@ fn the_example_tells_the_truth_then_does_it_then_has_nothing_to_do() {
         assert!(!commands.is_empty());
         assert_eq!(spy::changing(&commands), Vec::<&String>::new());
     }
-    assert!(second.outcomes.iter().all(|outcome| outcome.reply["actions"] == json!([])));
+    // What makes new data valid is skipped where the data are good already.
+    let skipped = |outcome: &&play::Outcome| outcome.reply.get("skip_reason").is_some();
+    let asked: Vec<_> = second.outcomes.iter().filter(|outcome| !skipped(outcome)).collect();
+    assert!(asked.len() >= 2 * 4, "{}", second.output.stdout);
+    assert!(asked.iter().all(|outcome| outcome.reply["actions"] == json!([])));
     assert_eq!([traces(&lab, 1), traces(&lab, 2)], traces_before);
     assert_eq!(lab.sh(1, "umount /mnt && drbdadm secondary r0 && echo ok").unwrap(), "ok\n");
     let read = lab.sh(2, "drbdadm primary r0 && mount /dev/drbd1000 /mnt && sha256sum /mnt/data").unwrap();
