@@ -115,7 +115,7 @@ fn a_device_that_holds_something_is_refused_and_not_touched() {
 
     // What is in use can be overridden by nobody.
     let used = "lvcreate -qq -n lv -l 4 other && vgremove -qqf other; vgcreate -q other /dev/ubdc && lvcreate -qq -n lv -l 4 other";
-    assert_eq!(found(used, &["held by dm-"]), None);
+    assert_eq!(found(used, &["held by logical volume other/lv"]), None);
     lab.sh(1, "vgremove -qqf other && pvremove -q /dev/ubdc").unwrap();
     assert_eq!(found("mkswap -q /dev/ubdc && swapon /dev/ubdc", &["swap space"]), None);
     lab.sh(1, "swapoff /dev/ubdc").unwrap();
@@ -468,6 +468,13 @@ fn a_full_disk_loses_nothing() {
     converge(&lab, 1, &declared).ok();
     assert!(!converge(&lab, 1, &declared).ok().changed());
 
+    // A lock that cannot be signed is not taken, and it is no other run that is to be waited for.
+    full("/run/drbd-host/lock");
+    let reply = converge(&lab, 1, &declared).refused("environment");
+    assert!(reply.msg().contains("No space left on device"), "{}", reply.msg());
+    assert!(reply.0["next_steps"][0].as_str().unwrap().starts_with("Free space on /run"), "{:#}", reply.0);
+    room("/run/drbd-host/lock");
+
     // An old file stays whole, and what runs goes on.
     let before = lab.sh(1, "sha256sum </etc/drbd.d/r0.res; drbdsetup show r0").unwrap();
     full("/etc/drbd.d");
@@ -476,6 +483,157 @@ fn a_full_disk_loses_nothing() {
     assert_eq!(lab.sh(1, "sha256sum </etc/drbd.d/r0.res; drbdsetup show r0").unwrap(), before);
     room("/etc/drbd.d");
     assert_eq!(converge(&lab, 1, &declared).ok().steps(), ["write_config done", "adjust done"]);
+}
+
+/// A run of drbd_storage_pool on h1 that is refused with this code and these words, and leaves the host as it was.
+#[track_caller]
+fn pool_refused(lab: &Lab, declared: &Value, code: &str, words: &[&str]) {
+    let before = Snapshot::of(lab, 1).unwrap();
+    let reply = call(lab, 1, "drbd_storage_pool", declared).unwrap().refused(code);
+    for word in words {
+        assert!(reply.0.to_string().contains(word), "{word:?} is not in: {:#}", reply.0);
+    }
+    let changes = before.changes(&Snapshot::of(lab, 1).unwrap());
+    assert!(!reply.changed() && changes.is_empty(), "{changes:#?}");
+}
+
+#[test]
+fn a_disk_named_twice_and_a_group_that_shares_its_name_are_refused_before_anything_is_labelled() {
+    let lab = lab(1, 2);
+    lab.sh(1, "ln -s /dev/ubdc /dev/again").unwrap();
+    let twice = with(&pool(), &json!({ "disks": ["/dev/ubdb", "/dev/ubdc", "/dev/again"] }));
+    pool_refused(&lab, &twice, "invalid", &["/dev/ubdc and /dev/again are one disk"]);
+    let volumes = with(
+        &r0(&lab, &json!({ "devices": { "0": "/dev/ubdc", "1": "/dev/again" } })),
+        &json!({ "volumes": { "0": { "minor": 1000 }, "1": { "minor": 1001 } } }),
+    );
+    refused(&lab, &volumes, "taken", &["/dev/again", "/dev/ubdc", "one device of h1"]);
+
+    // A group of the name on a disk that the host's filter hides.
+    lab.sh(1, "rm /dev/again; vgcreate -q vg0 /dev/ubdc").unwrap();
+    let hide = "devices { global_filter = [ \"r|/dev/ubdc|\" ] }\n";
+    lab.write(1, "/etc/lvm/lvmlocal.conf", hide.as_bytes()).unwrap();
+    lab.sh(1, "! vgs vg0 2>/dev/null").unwrap();
+    pool_refused(&lab, &pool(), "taken", &["a volume group vg0 is on /dev/ubdc of h1", "vgrename"]);
+
+    // Another one of the name, made meanwhile, when both are seen. (LVM itself rewrites its backup of either at every look.)
+    lab.sh(1, "vgcreate -q vg0 /dev/ubdb && rm /etc/lvm/lvmlocal.conf").unwrap();
+    let disks = || lab.sh(1, "pvs --noheadings -o pv_name,vg_uuid,pv_used 2>/dev/null").unwrap();
+    let before = disks();
+    let replies =
+        [call(&lab, 1, "drbd_storage_pool", &pool()).unwrap(), converge(&lab, 1, &r0(&lab, &thin()))];
+    for reply in replies {
+        let reply = reply.refused("taken");
+        assert!(reply.msg().contains("2 volume groups named vg0"), "{}", reply.msg());
+        assert!(reply.0["next_steps"].to_string().contains("vgrename"), "{:#}", reply.0);
+    }
+    assert_eq!(disks(), before);
+}
+
+#[test]
+fn lvm_has_more_states_than_there_and_not_there() {
+    let lab = lab(1, 2);
+    let other = lab.add_elastic_disk(1, "64M").unwrap();
+    let two_disks = with(&pool(), &json!({ "disks": ["/dev/ubdb", other] }));
+    call(&lab, 1, "drbd_storage_pool", &two_disks).unwrap().ok();
+    let declared = r0(&lab, &thin());
+    converge(&lab, 1, &declared).ok();
+    lab.sh(1, "drbdadm primary --force r0 && drbdadm secondary r0").unwrap();
+    let noise = write_noise(&lab, 1).unwrap();
+    let down = json!({ "name": "r0", "state": "down" });
+    let stop = || converge(&lab, 1, &down).ok();
+
+    // Inactive, with the skip flag: our own is activated and attached; another one is called inactive.
+    stop();
+    lab.sh(
+        1,
+        "lvchange -qq -ky vg0/r0_00000 && lvchange -qq -an vg0/r0_00000 && test ! -e /dev/vg0/r0_00000",
+    )
+    .unwrap();
+    lab.sh(1, "mv /var/lib/drbd-host/records/r0.json /root").unwrap();
+    refused(&lab, &declared, "missing", &["vg0/r0_00000 on h1 is inactive (it has the skip flag)"]);
+    lab.sh(1, "mv /root/r0.json /var/lib/drbd-host/records").unwrap();
+    let planned = converge(&lab, 1, &with(&declared, &json!({ "_ansible_check_mode": true }))).ok();
+    let reply = converge(&lab, 1, &declared).ok();
+    assert_eq!(reply.steps(), ["activate_lv done", "adjust done"]);
+    assert_eq!(planned.planned(), reply.planned());
+    assert!(!converge(&lab, 1, &declared).ok().changed());
+    assert_eq!(read_noise(&lab, 1).unwrap(), noise);
+
+    a_full_pool(&lab, &declared, &two_disks);
+    assert_eq!(read_noise(&lab, 1).unwrap(), noise);
+    a_failed_pool(&lab, &declared, &two_disks);
+    assert_eq!(read_noise(&lab, 1).unwrap(), noise);
+
+    // The group misses a disk: nothing is changed, and no blank disk is given to it.
+    stop();
+    let uuid = lab.sh(1, &format!("pvs --noheadings -o pv_uuid {other}")).unwrap();
+    let lost = "test \"$(vgs --noheadings -o vg_attr vg0 2>/dev/null | tr -d ' ')\" = wz-pn-";
+    lab.sh(1, &format!("vgchange -qq -an vg0 && dd if={other} of=/dev/shm/disk bs=1M status=none && dd if=/dev/zero of={other} bs=1M oflag=direct status=none; {lost}")).unwrap();
+    let three = with(&pool(), &json!({ "disks": ["/dev/ubdb", "/dev/ubdc"] }));
+    pool_refused(&lab, &three, "missing", &[uuid.trim(), &other, "vgextend --restoremissing vg0"]);
+    refused(&lab, &declared, "missing", &["vg0 on h1 misses a physical volume", uuid.trim()]);
+    let facts = call(&lab, 1, "drbd_info", &json!({})).unwrap().ok();
+    assert!(facts.0["warnings"].to_string().contains(uuid.trim()), "{}", facts.0["warnings"]);
+    lab.sh(1, &format!("dd if=/dev/shm/disk of={other} bs=1M status=none oflag=direct && rm /dev/shm/disk && pvscan -qq --cache {other}")).unwrap();
+    assert_eq!(converge(&lab, 1, &declared).ok().steps(), ["activate_lv done", "adjust done"]);
+    assert_eq!(read_noise(&lab, 1).unwrap(), noise);
+}
+
+/// The disk of the pool's metadata fails for a moment, and is back: the pool stays failed until it is repaired as advised.
+fn a_failed_pool(lab: &Lab, declared: &Value, disks: &Value) {
+    let down = json!({ "name": "r0", "state": "down" });
+    converge(lab, 1, &down).ok();
+    let swap = "dmsetup suspend --noflush --nolockfs vg0-pool_tmeta && dmsetup load vg0-pool_tmeta </tmp/table && \
+        dmsetup resume vg0-pool_tmeta";
+    lab.sh(1, &format!("lvcreate -qq -V 8M -T vg0/pool -n other 2>/dev/null; dmsetup table vg0-pool_tmeta >/root/table && \
+        echo \"0 $(cut -d' ' -f2 /root/table) error\" >/tmp/table && {swap} && \
+        ! dd if=/dev/zero of=/dev/vg0/other bs=1M count=4 oflag=direct status=none 2>/dev/null; cp /root/table /tmp/table; {swap}")).unwrap();
+    for request in [declared, &json!({ "name": "r0", "state": "up" })] {
+        let reply = refused(lab, request, "unreadable", &["thin pool vg0/pool has failed"]);
+        assert!(reply.0["next_steps"].to_string().contains("lvconvert --repair vg0/pool"), "{:#}", reply.0);
+    }
+    pool_refused(lab, disks, "unreadable", &["thin pool vg0/pool has failed", "lvconvert --repair vg0/pool"]);
+    lab.sh(1, "lvchange -qq -an vg0/r0_00000 vg0/other && lvchange -an vg0/pool && lvconvert --yes --repair vg0/pool && lvchange -ay vg0/pool && lvremove -qqf vg0/other vg0/pool_meta0").unwrap();
+    let reply = converge(lab, 1, declared).ok();
+    assert_eq!(reply.steps(), ["activate_lv done", "adjust done"]);
+}
+
+/// Another volume fills the pool: what is down stays down, with the remedy; what a further disk cures is cured.
+fn a_full_pool(lab: &Lab, declared: &Value, disks: &Value) {
+    let down = json!({ "name": "r0", "state": "down" });
+    converge(lab, 1, &down).ok();
+    lab.sh(1, "lvchange -qq --errorwhenfull y vg0/pool && lvcreate -qq -V 200M -T vg0/pool -n filler 2>/dev/null; \
+        ! dd if=/dev/zero of=/dev/vg0/filler bs=1M oflag=direct status=none 2>/dev/null; sleep 1; lvs -o lv_attr,data_percent vg0/pool >&2").unwrap();
+    for request in [declared, &json!({ "name": "r0", "state": "up" })] {
+        let reply = refused(
+            lab,
+            request,
+            "too_small",
+            &["thin pool vg0/pool is full", "vg0/r0_00000 is not attached"],
+        );
+        assert!(
+            reply.0["next_steps"].to_string().contains("lvextend --extents +100%FREE vg0/pool"),
+            "{:#}",
+            reply.0
+        );
+    }
+    let reply = call(lab, 1, "drbd_storage_pool", disks).unwrap().ok();
+    assert!(
+        !reply.changed() && reply.0["warnings"].to_string().contains("vg0/pool is full"),
+        "{:#}",
+        reply.0
+    );
+    let facts = call(lab, 1, "drbd_info", &json!({})).unwrap().ok();
+    let pool = &facts.0["facts"]["volume_groups"]["vg0"]["thin_pools"]["pool"];
+    assert_eq!(
+        (&pool["state"], &pool["promised_bytes"]),
+        (&json!("full"), &json!((52 + 200) << 20)),
+        "{pool}"
+    );
+    lab.sh(1, "lvremove -qqf vg0/filler").unwrap();
+    let reply = converge(lab, 1, declared).ok();
+    assert_eq!(reply.steps(), ["adjust done"]);
 }
 
 #[test]

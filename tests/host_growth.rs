@@ -80,6 +80,39 @@ fn a_disk_that_grew_makes_room_for_a_larger_volume_while_it_is_in_use() {
     assert_eq!(read_noise(&lab, 2).unwrap(), noise);
 }
 
+/// One more disk for a group that its pool fills: the pool takes its share, and its metadata the size that is declared.
+#[test]
+fn a_further_disk_gives_the_pool_its_share_while_it_is_in_use() {
+    let (lab, pool) = lab();
+    call(&lab, 1, "drbd_resource", &r0(&lab, &thin())).unwrap().ok();
+    let before = mib(&lab, 1, "lvs", "lv_size", "vg0/pool");
+    let sized = with(&pool, &json!({ "thin_pool_metadata_size": "16MiB" }));
+    let refused = call(&lab, 1, "drbd_storage_pool", &sized).unwrap().refused("too_small");
+    assert!(refused.msg().contains("16MiB is declared"), "{}", refused.msg());
+
+    let other = lab.add_elastic_disk(1, "256M").unwrap();
+    let more = with(&sized, &json!({ "disks": [DISK, other] }));
+    let planned = call(&lab, 1, "drbd_storage_pool", &with(&more, &json!({ "_ansible_check_mode": true })))
+        .unwrap()
+        .ok();
+    let reply = call(&lab, 1, "drbd_storage_pool", &more).unwrap().ok();
+    let steps = ["create_pv", "extend_vg", "grow_pool_metadata", "grow_thin_pool"];
+    assert_eq!(reply.steps(), steps.map(|step| format!("{step} done")));
+    assert_eq!(reply.planned(), planned.planned());
+    assert_eq!(mib(&lab, 1, "vgs", "vg_free", "vg0"), 0);
+    assert_eq!(mib(&lab, 1, "lvs", "lv_metadata_size", "vg0/pool"), 16);
+    assert!(mib(&lab, 1, "lvs", "lv_size", "vg0/pool") > before + 200);
+    assert_eq!(lab.sh(1, "ls /var/lib/drbd-host/pools").unwrap(), "", "a note is left");
+    assert!(!call(&lab, 1, "drbd_storage_pool", &more).unwrap().ok().changed());
+
+    // A new pool has them from the beginning.
+    let third = lab.add_elastic_disk(1, "128M").unwrap();
+    let new = json!({ "volume_group": "vg1", "thin_pool": "pool", "disks": [third], "thin_pool_metadata_size": "10MiB" });
+    assert!(call(&lab, 1, "drbd_storage_pool", &new).unwrap().ok().changed());
+    assert_eq!(mib(&lab, 1, "lvs", "lv_metadata_size", "vg1/pool"), 12);
+    assert!(!call(&lab, 1, "drbd_storage_pool", &new).unwrap().ok().changed());
+}
+
 /// Space in the group that is not known to come from a disk that grew belongs to somebody; another disk is left alone.
 #[test]
 fn free_space_of_somebody_and_disks_that_are_not_declared_stay_as_they_are() {

@@ -215,7 +215,7 @@ fn execute(call: Call, stop: Stop) -> Reply {
                 LockError::Interrupted { .. } => Code::Interrupted,
             };
             reply.msg = error.to_string();
-            reply.next_steps = vec!["Wait for that run to end, or give a longer lock_timeout.".to_owned()];
+            reply.next_steps = vec![error.next_step()];
             return reply;
         }
     };

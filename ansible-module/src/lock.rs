@@ -34,10 +34,25 @@ impl Drop for Held {
 pub(crate) enum LockError {
     #[error("another run holds the lock on {name}: {holder}. Nothing was changed.")]
     Held { name: String, holder: String },
-    #[error("cannot lock {name}: {source}. Nothing was changed.")]
+    #[error("cannot lock {name} in {DIR}: {source}. Nothing was changed.")]
     Os { name: String, source: io::Error },
     #[error("interrupted while waiting for the lock on {name}. Nothing was changed.")]
     Interrupted { name: String },
+}
+
+impl LockError {
+    /// What to do next.
+    pub(crate) fn next_step(&self) -> String {
+        match self {
+            Self::Held { .. } => "Wait for that run to end, or give a longer lock_timeout.".to_owned(),
+            Self::Interrupted { .. } => "Run again.".to_owned(),
+            Self::Os { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "Free space on /run, where the locks and scratch files of a run are (df -h /run; df -i /run)."
+                    .to_owned()
+            }
+            Self::Os { .. } => format!("Remove the cause ({DIR} must be writable), then run again."),
+        }
+    }
 }
 
 /// Takes the lock, waiting for at most `patience`.

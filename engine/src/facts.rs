@@ -7,9 +7,11 @@ use crate::host::DRBD_MAJOR;
 use crate::observed::{Content, Device, Observed};
 use crate::record::{Record, VolumeRecord};
 use crate::res_file;
+use crate::thin;
 use crate::tools::Family;
+use crate::tools::Percent;
 use crate::tools::drbdsetup::{ConnectionStatus, DeviceStatus, ResourceStatus};
-use crate::tools::lvm::LvmReport;
+use crate::tools::lvm::{LvmReport, PhysicalVolume};
 use crate::tools::proc::Mount;
 use drbd_schemas::facts::{
     BackingFacts, ConfigFacts, ConnectionFacts, PeerVolumeFacts, ResourceFacts, RunningFacts, ThinPoolFacts,
@@ -165,13 +167,22 @@ pub(crate) fn add_mounts(facts: &mut ResourceFacts, mounts: &[Mount]) {
     }
 }
 
+fn plain(percent: Percent) -> f64 {
+    f64::from(percent.hundredths()) / 100.0
+}
+
 /// Volume groups by name.
 pub(crate) fn volume_groups(report: &LvmReport) -> BTreeMap<String, VolumeGroupFacts> {
     let groups = report.vgs.iter().map(|vg| {
         let pools = report.lvs.iter().filter(|lv| lv.vg == vg.name && lv.attr.is_thin_pool()).map(|lv| {
             let facts = ThinPoolFacts {
                 size_bytes: lv.size_bytes,
-                data_percent: lv.data_percent.map(|percent| f64::from(percent.hundredths()) / 100.0),
+                data_percent: lv.data_percent.map(plain),
+                metadata_percent: lv.metadata_percent.map(plain),
+                metadata_bytes: lv.metadata_bytes,
+                promised_bytes: thin::promised_bytes(report, lv),
+                state: thin::state(lv),
+                autoextend: report.autoextend,
                 zeroing: lv.attr.zeroes(),
             };
             (lv.name.clone(), facts)
@@ -179,13 +190,14 @@ pub(crate) fn volume_groups(report: &LvmReport) -> BTreeMap<String, VolumeGroupF
         let disks = report
             .pvs
             .iter()
-            .filter(|pv| pv.vg.as_deref() == Some(vg.name.as_str()))
+            .filter(|pv| pv.vg.as_deref() == Some(vg.name.as_str()) && !pv.missing)
             .map(|pv| pv.device.clone());
         let facts = VolumeGroupFacts {
             uuid: vg.uuid.clone(),
             size_bytes: vg.size_bytes,
             free_bytes: vg.free_bytes,
             disks: disks.collect(),
+            missing_disks: report.missing(&vg.name).map(PhysicalVolume::told).collect(),
             thin_pools: pools.collect(),
         };
         (vg.name.clone(), facts)

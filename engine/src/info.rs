@@ -13,10 +13,11 @@ use crate::observed::{Content, Device};
 use crate::record::{self, Record};
 use crate::res_file;
 use crate::run::{Mode, RunError, blank_reply};
+use crate::thin;
 use crate::tools::drbdadm::{self, AdjustCommand, AdjustStep, PeerRef};
 use crate::tools::drbdmeta;
 use crate::tools::drbdsetup::{DiskState, ResourceStatus, RunningDisk, RunningResource};
-use crate::tools::lvm::{Filter, LvmReport};
+use crate::tools::lvm::{Filter, LvmReport, PhysicalVolume};
 use crate::tools::{Family, mask_secrets, proc};
 use drbd_schemas::VolumeNumber;
 use drbd_schemas::args::{InfoArgs, Module};
@@ -28,28 +29,31 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn info(host: &impl Host, args: &InfoArgs, mode: Mode) -> Reply {
     let reply = blank_reply(host, Module::DrbdInfo, mode);
     match compared(host, args) {
-        Ok((facts, declared)) => {
+        Ok((facts, declared, mut warnings)) => {
             let msg = match &declared {
                 None => format!("{}: {} resources.", facts.node, facts.resources.len()),
                 Some(declared) => declared::summary(&facts.node, declared),
             };
-            let warnings = match (&args.declared, &declared) {
-                (Some(given), Some(found)) => declared::warnings(given, found, &facts),
-                _ => Vec::new(),
-            };
+            if let (Some(given), Some(found)) = (&args.declared, &declared) {
+                warnings.extend(declared::warnings(given, found, &facts));
+            }
             Reply { msg, warnings, declared, facts: Some(facts), ..reply }
         }
         Err(error) => error.into_reply(reply),
     }
 }
 
-/// The facts, and how they compare with what was given.
-fn compared(host: &impl Host, args: &InfoArgs) -> Result<(HostFacts, Option<Declared>), RunError> {
+/// The facts, how they compare with what was given, and what to know of LVM.
+fn compared(
+    host: &impl Host,
+    args: &InfoArgs,
+) -> Result<(HostFacts, Option<Declared>, Vec<String>), RunError> {
     let names: Vec<&str> = args.names.iter().map(drbd_schemas::ResourceName::as_str).collect();
     let reading = Reading::take(host)?;
     let declared =
         args.declared.as_ref().map(|given| declared::compare(host, &reading, given)).transpose()?;
-    Ok((reading.facts(host, &names)?, declared))
+    let warnings = lvm_warnings(&reading.lvm);
+    Ok((reading.facts(host, &names)?, declared, warnings))
 }
 
 /// Everything that was read, before it is arranged by resource.
@@ -67,6 +71,16 @@ struct Reading {
     config_error: Option<String>,
     filter: Filter,
     lvm: LvmReport,
+}
+
+/// Groups that miss a disk, and pools near their limits.
+fn lvm_warnings(lvm: &LvmReport) -> Vec<String> {
+    let partial = lvm.vgs.iter().filter(|vg| vg.partial).map(|vg| {
+        let missing: Vec<String> = lvm.missing(&vg.name).map(PhysicalVolume::told).collect();
+        format!("volume group {} misses a physical volume: {}", vg.name, missing.join(", "))
+    });
+    let pools = lvm.lvs.iter().filter(|lv| lv.attr.is_thin_pool());
+    partial.chain(pools.flat_map(|pool| thin::warnings(lvm, pool))).collect()
 }
 
 fn records(host: &impl Host) -> Result<BTreeMap<String, Record>, RunError> {

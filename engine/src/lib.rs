@@ -49,6 +49,7 @@ pub mod simulate;
 mod split_brain;
 pub mod step;
 pub mod sync;
+mod thin;
 pub mod tools;
 pub mod verify;
 pub mod wait;

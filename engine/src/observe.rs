@@ -233,7 +233,7 @@ pub(crate) fn record(host: &impl Host, name: &str) -> Result<Record, ObserveErro
 /// What LVM must not open, with the host's own filter behind it. The host's is asked for only where its configuration
 /// sets one, because asking costs as much as the report itself.
 pub fn lvm_filter(host: &impl Host) -> Result<Filter, ObserveError> {
-    for file in ["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"] {
+    for file in LVM_CONF {
         let text = host.read(file)?.unwrap_or_default();
         let sets_one = |line: &str| {
             let line = line.trim_start();
@@ -256,8 +256,23 @@ pub fn lvm_report(host: &impl Host, filter: &Filter) -> Result<LvmReport, Observ
     if host.program(lvm::PROGRAM).is_none() {
         return Ok(LvmReport::default());
     }
-    Ok(lvm::parse_report(&host.run(&lvm::report(filter))?)?)
+    let mut report = lvm::parse_report(&host.run(&lvm::report(filter))?)?;
+    let mut settings = String::new();
+    for file in LVM_CONF {
+        settings += &host.read(file)?.unwrap_or_default();
+        settings.push('\n');
+    }
+    report.autoextend = Some(lvm::parse_autoextend(&settings));
+    Ok(report)
 }
+
+/// What LVM would see without the host's filters.
+pub(crate) fn unfiltered_lvm_report(host: &impl Host) -> Result<LvmReport, ObserveError> {
+    Ok(lvm::parse_report(&host.run(&lvm::unfiltered_report())?)?)
+}
+
+/// LVM's configuration files; the last one counts.
+const LVM_CONF: [&str; 2] = ["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"];
 
 /// `drbdadm` must speak the family of the module that will be loaded, not the one it guesses without a module.
 pub(crate) fn for_family(cmd: Cmd, drbd: &DrbdFacts) -> Cmd {

@@ -3,7 +3,7 @@
 //! the argument vectors of the real run.
 
 use crate::host::Cmd;
-use crate::record::LV_TAG;
+use crate::record::{GrowthNote, LV_TAG};
 use crate::step::{CreateLv, CreateMetadata, Minor, PoolDisk, Step};
 use crate::tools::drbdmeta::{self, Overwrite};
 use crate::tools::{drbdadm, drbdsetup, lvm, modinfo, wipefs};
@@ -112,6 +112,9 @@ pub fn of(step: &Step) -> Vec<Op> {
     match step {
         Step::LoadModule { .. } => vec![run(modinfo::load("drbd"))],
         Step::CreateLv(lv) => create_lv(lv),
+        Step::ActivateLv { volume_group, name, uuid, filter, .. } => {
+            vec![run(lvm::activate(filter, volume_group, name, uuid))]
+        }
         Step::WriteConfig { path, text, leaving, replaces } => {
             let note = (!leaving.is_empty()).then(|| Op::NoteLeaving(leaving.clone()));
             let keep = replaces.clone().map(Op::NoteReplaced);
@@ -199,17 +202,19 @@ pub fn of(step: &Step) -> Vec<Op> {
             ops.extend(disks.iter().map(forget_free));
             ops
         }
-        Step::ExtendVg { name, disk, filter } => {
-            vec![run(lvm::extend_volume_group(filter, name, &disk.path)), forget_free(disk)]
+        Step::ExtendVg { name, disk, note, filter } => {
+            let extend = [run(lvm::extend_volume_group(filter, name, &disk.path)), forget_free(disk)];
+            note_growth(note.as_ref()).into_iter().chain(extend).collect()
         }
-        Step::CreateThinPool { volume_group, name, filter } => {
-            vec![run(lvm::create_thin_pool(filter, volume_group, name))]
+        Step::CreateThinPool { volume_group, name, metadata_kib, filter } => {
+            vec![run(lvm::create_thin_pool(filter, volume_group, name, *metadata_kib))]
         }
-        // The note comes first: after a cut, the next run knows that the free space is the pool's.
+        Step::GrowPoolMetadata { volume_group, name, to_kib, filter } => {
+            vec![run(lvm::extend_pool_metadata(filter, volume_group, name, *to_kib))]
+        }
         Step::GrowPv { device, note, filter, .. } => {
-            let note =
-                note.iter().map(|note| Op::Write { path: note.path(), text: note.render(), mode: 0o600 });
-            note.chain([run(lvm::resize_physical_volume(filter, device))]).collect()
+            let resize = run(lvm::resize_physical_volume(filter, device));
+            note_growth(note.as_ref()).into_iter().chain([resize]).collect()
         }
         Step::GrowThinPool { name, note, filter } => {
             vec![run(lvm::fill_with_thin_pool(filter, &note.volume_group, name)), Op::Remove(note.path())]
@@ -226,6 +231,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn run(cmd: Cmd) -> Op {
     Op::Run(cmd.within(PATIENCE))
+}
+
+/// The note comes first: after a cut, the next run knows that the free space is the pool's.
+fn note_growth(note: Option<&GrowthNote>) -> Option<Op> {
+    note.map(|note| Op::Write { path: note.path(), text: note.render(), mode: 0o600 })
 }
 
 fn note_free(disk: &PoolDisk) -> Op {

@@ -22,7 +22,7 @@ pub mod storage;
 use crate::observed::Observed;
 use crate::record::VolumeRecord;
 use crate::refusal::Refusal;
-use crate::step::Planned;
+use crate::step::{CreateLv, Planned, Step};
 use crate::tools::lvm::LogicalVolume;
 use drbd_schemas::facts::HostFacts;
 use drbd_schemas::reply::Pending;
@@ -47,6 +47,25 @@ impl Plan {
 
     fn push(&mut self, planned: Planned) {
         self.steps.push(planned);
+    }
+
+    /// Adds what is not said yet: two volumes may stand on one pool.
+    fn warn_all(&mut self, warnings: Vec<String>) {
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    /// The volumes that it creates in a pool.
+    fn creates_in(&self, group: &str, pool: &str) -> impl Iterator<Item = &CreateLv> {
+        self.steps.iter().filter_map(move |planned| match &planned.step {
+            Step::CreateLv(lv) if lv.volume_group == group && lv.thin_pool.as_deref() == Some(pool) => {
+                Some(lv)
+            }
+            _ => None,
+        })
     }
 }
 
@@ -120,9 +139,9 @@ pub fn present(resource: &Resource, observed: &Observed, permits: &Permits) -> R
     inherited::check(&context)?;
     let mut plan = Plan::default();
     preflight::load_module(&context, &mut plan);
-    let created = storage::plan(&context, &mut plan)?;
+    let appearing = storage::plan(&context, &mut plan)?;
     config::plan(&context, &mut plan)?;
-    metadata::plan(&context, &created, &mut plan)?;
+    metadata::plan(&context, &appearing, &mut plan)?;
     let leaving = peers::leaving(&context);
     let up = observed.status.is_some();
     if up {
@@ -132,7 +151,7 @@ pub fn present(resource: &Resource, observed: &Observed, permits: &Permits) -> R
     if !up {
         peers::forget(&context, &leaving, &mut plan);
     }
-    size::plan(&context, &created, &mut plan)?;
+    size::plan(&context, &appearing.created, &mut plan)?;
     inherited::tell(&context, &mut plan);
     Ok(plan)
 }

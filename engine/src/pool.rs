@@ -6,6 +6,7 @@
 //! and what it holds; disks that are not listed are left alone.
 
 mod growth;
+pub(crate) mod sound;
 
 use crate::apply;
 use crate::host::{BlockDevice, Host};
@@ -16,11 +17,13 @@ use crate::record::DiskNote;
 use crate::refusal::Refusal;
 use crate::run::{Mode, RunError, blank_reply, commands_diff, failed};
 use crate::step::{Planned, PoolDisk, Step};
+use crate::thin;
 use crate::tools::Family;
 use crate::tools::lvm::{Filter, LogicalVolume, LvmReport};
-use drbd_schemas::VolumeNumber;
 use drbd_schemas::args::{Module, PoolState, StoragePoolArgs};
+use drbd_schemas::facts::ThinPoolState;
 use drbd_schemas::reply::{ActionState, Code, Reply};
+use drbd_schemas::{ByteSize, VolumeNumber};
 
 /// A disk as found.
 #[derive(Clone, Debug)]
@@ -62,6 +65,8 @@ pub struct ObservedPool {
     pub pv_names: Vec<String>,
     /// This host noted that the thin pool is to take the space that its disks gained.
     pub growing: bool,
+    /// The disks of a group of the declared name that LVM's filters hide; looked for where it shows none.
+    pub hidden: Vec<String>,
 }
 
 /// Runs `drbd_storage_pool`.
@@ -184,7 +189,19 @@ fn with_report(host: &impl Host, args: &StoragePoolArgs, lvm: LvmReport) -> Resu
         Some(note) => host.read(&note.path())?.is_some_and(|text| note.is(&text)),
         None => false,
     };
-    Ok(ObservedPool { node: host.node_name()?, lvm, disks, pv_names, growing })
+    let hidden = hidden_disks(host, args, &lvm)?;
+    Ok(ObservedPool { node: host.node_name()?, lvm, disks, pv_names, growing, hidden })
+}
+
+/// A group of this name that LVM's filters hide: a second one of that name would collide with it when they no longer do.
+fn hidden_disks(host: &impl Host, args: &StoragePoolArgs, lvm: &LvmReport) -> Result<Vec<String>, RunError> {
+    let group = args.volume_group.as_str();
+    if args.state == PoolState::Absent || !lvm.groups(group).is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = observe::unfiltered_lvm_report(host)?;
+    let of_group = all.pvs.into_iter().filter(|pv| pv.vg.as_deref() == Some(group));
+    Ok(of_group.map(|pv| pv.device).collect())
 }
 
 /// Plans a storage pool. Pure.
@@ -210,7 +227,18 @@ fn present(
     filter: &Filter,
 ) -> Result<Plan, Refusal> {
     let group = args.volume_group.as_str();
-    let exists = observed.lvm.vgs.iter().any(|vg| vg.name == group);
+    let exists = sound::group(&observed.lvm, group, &observed.node)?.is_some();
+    sound::named_once(observed)?;
+    if !observed.hidden.is_empty() {
+        let message = format!(
+            "a volume group {group} is on {} of {}, which LVM's filter (or its file of devices) hides; a second one of that name would collide with it.",
+            observed.hidden.join(", "),
+            observed.node
+        );
+        return Err(Refusal::new(Code::Taken, message).next(
+            "Choose another name, or let LVM see that disk (filter, global_filter, lvmdevices) and rename its group (vgrename).",
+        ));
+    }
     let mut plan = Plan::default();
     let mut new_disks = Vec::new();
     for disk in &observed.disks {
@@ -237,9 +265,12 @@ fn present(
             }
         }
     }
+    let added = exists && !new_disks.is_empty();
     if exists {
+        let note = growth::to_note(args, observed);
         for disk in new_disks {
-            let step = Step::ExtendVg { name: group.to_owned(), disk, filter: filter.clone() };
+            let (name, note) = (group.to_owned(), note.clone());
+            let step = Step::ExtendVg { name, disk, note, filter: filter.clone() };
             plan.steps.push(Planned::new(step, "the disk is declared for it"));
         }
     } else if new_disks.is_empty() {
@@ -253,7 +284,8 @@ fn present(
         plan.steps.push(Planned::new(step, "it does not exist"));
     }
     thin_pool(args, observed, filter, &mut plan)?;
-    growth::plan(args, observed, filter, &mut plan);
+    growth::metadata(args, observed, added, filter, &mut plan)?;
+    growth::plan(args, observed, added, filter, &mut plan);
     Ok(plan)
 }
 
@@ -267,6 +299,11 @@ fn thin_pool(
     let Some(pool) = args.thin_pool.as_ref().map(|pool| pool.as_str()) else { return Ok(()) };
     match observed.lvm.lvs.iter().find(|lv| lv.vg == group && lv.name == pool) {
         Some(lv) if lv.attr.is_thin_pool() => {
+            let state = thin::state(lv);
+            if !matches!(state, ThinPoolState::Full | ThinPoolState::MetadataFull) {
+                thin::check(lv, state, &observed.node, "Nothing is made of it as it is.")?;
+            }
+            plan.warnings.extend(thin::warnings(&observed.lvm, lv));
             if !lv.attr.zeroes() {
                 plan.warnings.push(format!("thin pool {group}/{pool} does not zero its chunks, so new volumes are always synchronised in full"));
             }
@@ -278,7 +315,12 @@ fn thin_pool(
         }
         None => {
             let name = pool.to_owned();
-            let step = Step::CreateThinPool { volume_group: group.to_owned(), name, filter: filter.clone() };
+            let step = Step::CreateThinPool {
+                volume_group: group.to_owned(),
+                name,
+                metadata_kib: args.thin_pool_metadata_size.map(ByteSize::kib),
+                filter: filter.clone(),
+            };
             plan.steps.push(Planned::new(step, "it does not exist"));
         }
     }
@@ -338,7 +380,7 @@ fn prepare(disk: &Disk, observed: &ObservedPool, consent: &[String], plan: &mut 
 fn absent(args: &StoragePoolArgs, observed: &ObservedPool, filter: &Filter) -> Result<Plan, Refusal> {
     let group = args.volume_group.as_str();
     let mut plan = Plan::default();
-    if observed.lvm.vgs.iter().any(|vg| vg.name == group) {
+    if sound::group(&observed.lvm, group, &observed.node)?.is_some() {
         let pool = args.thin_pool.as_ref().map(|pool| pool.as_str());
         let lvs = || observed.lvm.lvs.iter().filter(|lv| lv.vg == group);
         let is_pool = |lv: &&LogicalVolume| Some(lv.name.as_str()) == pool && lv.attr.is_thin_pool();
@@ -419,7 +461,14 @@ mod tests {
             partial: false,
         };
         let lvm = LvmReport { vgs: groups.iter().map(vg).collect(), ..LvmReport::default() };
-        let observed = ObservedPool { node: "h1".into(), lvm, disks: vec![disk], pv_names, growing: false };
+        let observed = ObservedPool {
+            node: "h1".into(),
+            lvm,
+            disks: vec![disk],
+            pv_names,
+            growing: false,
+            hidden: Vec::new(),
+        };
         let consent: Vec<String> = consent.iter().map(|token| (*token).to_owned()).collect();
         let plan = plan(&args, &observed, &consent, &Filter::default())?;
         Ok(plan.steps.iter().map(|planned| planned.step.name().to_owned()).collect())
@@ -449,6 +498,61 @@ mod tests {
         let done = steps("present", label.clone(), &[], &[token]).unwrap();
         assert_eq!(done, ["wipe_content", "create_pv", "create_vg"]);
         assert!(steps("absent", label, &[], &[]).unwrap().is_empty(), "nobody's label but ours is touched");
+    }
+
+    /// A plan of `vg0` on these disks with this report.
+    fn with(disks: Vec<Disk>, lvm: LvmReport, hidden: &[&str]) -> Result<Plan, Refusal> {
+        let args = json!({ "volume_group": "vg0", "disks": ["/dev/sdb"] });
+        let hidden = hidden.iter().map(|path| (*path).to_owned()).collect();
+        let observed =
+            ObservedPool { node: "h1".into(), lvm, disks, pv_names: Vec::new(), growing: false, hidden };
+        plan(&serde_json::from_value(args).unwrap(), &observed, &[], &Filter::default())
+    }
+
+    #[test]
+    fn a_disk_that_is_named_twice_is_refused_before_it_is_labelled() {
+        let blank = disk(None, Content::Zeroes, false);
+        let again = Disk { path: "/dev/disk/by-id/s1".into(), ..blank.clone() };
+        let refusal = with(vec![blank, again], LvmReport::default(), &[]).unwrap_err();
+        assert_eq!(refusal.code, Code::Invalid);
+        assert!(refusal.message.starts_with("/dev/sdb and /dev/disk/by-id/s1 are one disk"), "{refusal:?}");
+    }
+
+    #[test]
+    fn a_group_that_shares_its_name_hidden_or_not_is_left_alone() {
+        let blank = || vec![disk(None, Content::Zeroes, false)];
+        let refusal = with(blank(), LvmReport::default(), &["/dev/sdq"]).unwrap_err();
+        assert_eq!(refusal.code, Code::Taken);
+        assert!(refusal.message.contains("is on /dev/sdq of h1, which LVM's filter"), "{refusal:?}");
+        let sample = crate::tools::samples::one("lvm", "2.03.16", "report-a-full-thin-pool");
+        let mut report = crate::tools::lvm::parse_report(&sample.output).unwrap();
+        let twin = VolumeGroup { uuid: "other".into(), ..report.vgs[0].clone() };
+        report.vgs.push(twin);
+        let refusal = with(blank(), report, &[]).unwrap_err();
+        assert_eq!(refusal.code, Code::Taken);
+        assert!(refusal.next_steps[0].contains("vgrename"), "{refusal:?}");
+    }
+
+    #[test]
+    fn a_pool_that_failed_is_not_as_declared_and_a_full_one_is_a_warning() {
+        let sample = crate::tools::samples::one("lvm", "2.03.16", "report-a-full-thin-pool");
+        let outcome = |attr: &str| {
+            let text = sample.output.stdout.replace("twi-a-tz--", attr);
+            let lvm = crate::tools::lvm::parse_report(&crate::host::Output::of(0, text, "")).unwrap();
+            let args = json!({ "volume_group": "vg0", "thin_pool": "pool" });
+            let (disks, pv_names, hidden) = (Vec::new(), Vec::new(), Vec::new());
+            let observed = ObservedPool { node: "h1".into(), lvm, disks, pv_names, growing: false, hidden };
+            plan(&serde_json::from_value(args).unwrap(), &observed, &[], &Filter::default())
+        };
+        assert_eq!(outcome("twi-a-tz--").unwrap().warnings, Vec::<String>::new());
+        let refusal = outcome("twi-a-tzF-").unwrap_err();
+        assert!(refusal.message.contains("vg0/pool has failed"), "{refusal:?}");
+        assert!(refusal.next_steps.iter().any(|next| next.contains("lvconvert --repair vg0/pool")));
+        let full = outcome("twi-a-tzD-").unwrap();
+        assert!(
+            full.is_empty() && full.warnings[0].contains("lvextend --extents +100%FREE vg0/pool"),
+            "{full:?}"
+        );
     }
 
     #[test]

@@ -23,6 +23,19 @@ pub enum Step {
     },
     /// Create the logical volume of a volume.
     CreateLv(CreateLv),
+    /// Activate the logical volume of a volume, which this host made.
+    ActivateLv {
+        /// The volume.
+        volume: VolumeNumber,
+        /// The volume group.
+        volume_group: String,
+        /// The logical volume.
+        name: String,
+        /// Its UUID: another one of the same name is left as it is.
+        uuid: String,
+        /// What LVM must not open.
+        filter: Filter,
+    },
     /// Write the configuration file.
     WriteConfig {
         /// Where.
@@ -220,6 +233,8 @@ pub enum Step {
         name: String,
         /// The disk.
         disk: PoolDisk,
+        /// Written first, when a thin pool is to take the new space.
+        note: Option<GrowthNote>,
         /// What LVM must not open.
         filter: Filter,
     },
@@ -229,6 +244,19 @@ pub enum Step {
         volume_group: String,
         /// The pool.
         name: String,
+        /// Size of its metadata in KiB; LVM's choice when unset.
+        metadata_kib: Option<u64>,
+        /// What LVM must not open.
+        filter: Filter,
+    },
+    /// Grow the metadata of a thin pool.
+    GrowPoolMetadata {
+        /// The group.
+        volume_group: String,
+        /// The pool.
+        name: String,
+        /// The size they should at least have, in KiB.
+        to_kib: u64,
         /// What LVM must not open.
         filter: Filter,
     },
@@ -351,6 +379,7 @@ impl Step {
         match self {
             Self::LoadModule { .. } => "load_module",
             Self::CreateLv(_) => "create_lv",
+            Self::ActivateLv { .. } => "activate_lv",
             Self::WriteConfig { .. } => "write_config",
             Self::KeepFile { .. } => "keep_file",
             Self::AcceptConfig { .. } => "accept_config",
@@ -376,6 +405,7 @@ impl Step {
             Self::CreateVg { .. } => "create_vg",
             Self::ExtendVg { .. } => "extend_vg",
             Self::CreateThinPool { .. } => "create_thin_pool",
+            Self::GrowPoolMetadata { .. } => "grow_pool_metadata",
             Self::GrowPv { .. } => "grow_pv",
             Self::GrowThinPool { .. } => "grow_thin_pool",
             Self::ForgetGrowth { .. } => "forget_growth",
@@ -397,6 +427,7 @@ impl Step {
             Self::Role(step) => step.risk(),
             Self::LoadModule { .. }
             | Self::CreateLv(_)
+            | Self::ActivateLv { .. }
             | Self::WriteConfig { .. }
             | Self::KeepFile { .. }
             | Self::AcceptConfig { .. }
@@ -416,6 +447,7 @@ impl Step {
             | Self::CreateVg { .. }
             | Self::ExtendVg { .. }
             | Self::CreateThinPool { .. }
+            | Self::GrowPoolMetadata { .. }
             | Self::GrowPv { .. }
             | Self::GrowThinPool { .. }
             | Self::ForgetGrowth { .. }
@@ -438,6 +470,9 @@ impl fmt::Display for Step {
                     "create {kind} logical volume {}/{} of {} KiB",
                     lv.volume_group, lv.name, lv.size_kib
                 )
+            }
+            Self::ActivateLv { volume_group, name, .. } => {
+                write!(f, "activate logical volume {volume_group}/{name}")
             }
             Self::WriteConfig { path, .. } => write!(f, "write {path}"),
             Self::KeepFile { path, copy, .. } => write!(f, "keep {path} as {copy}"),
@@ -477,6 +512,9 @@ impl fmt::Display for Step {
             Self::ExtendVg { name, disk, .. } => write!(f, "add {} to volume group {name}", disk.path),
             Self::CreateThinPool { volume_group, name, .. } => {
                 write!(f, "create thin pool {volume_group}/{name}")
+            }
+            Self::GrowPoolMetadata { volume_group, name, to_kib, .. } => {
+                write!(f, "grow the metadata of thin pool {volume_group}/{name} to {to_kib} KiB")
             }
             Self::GrowPv { volume_group, device, .. } => {
                 write!(

@@ -5,7 +5,7 @@ pub(crate) mod schema;
 
 use std::sync::Arc;
 
-use drbd_schemas::facts::{HostFacts, ResourceFacts, VolumeGroupFacts};
+use drbd_schemas::facts::{HostFacts, ResourceFacts, ThinPoolState, VolumeGroupFacts};
 use tfplugin::{Context, DataResult, DataSource, Decode, Diagnostics, Number, Path, Schema, Value};
 
 use crate::provider::Shared;
@@ -85,11 +85,20 @@ fn resource_value(resource: &ResourceFacts) -> Value {
     ])
 }
 
+/// The word of the facts' JSON.
+fn state_word(state: ThinPoolState) -> String {
+    let word = serde_json::to_value(state).ok();
+    word.as_ref().and_then(|word| word.as_str()).unwrap_or_default().to_owned()
+}
+
 fn group_value(group: &VolumeGroupFacts) -> Value {
     let pools = group.thin_pools.iter().map(|(name, pool)| {
         let value = Value::object([
             ("size_bytes", Value::from(pool.size_bytes)),
             ("data_percent", pool.data_percent.and_then(Number::from_f64).into()),
+            ("metadata_percent", pool.metadata_percent.and_then(Number::from_f64).into()),
+            ("promised_bytes", Value::from(pool.promised_bytes)),
+            ("state", Value::from(state_word(pool.state))),
             ("zeroing", Value::from(pool.zeroing)),
         ]);
         (name.clone(), value)

@@ -18,8 +18,9 @@ pub use verify::VerifyArgs;
 use crate::declaration::{Declaration, DevicePath};
 use crate::export;
 use crate::invalid::{Invalid, Violation};
-use crate::name::{LvmName, NodeName, ResourceName};
+use crate::name::{LvmName, NodeName, NotAllowed, ResourceName};
 use crate::resource::Resource;
+use crate::size::ByteSize;
 use crate::walk;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -238,9 +239,15 @@ pub struct StoragePoolArgs {
     /// The volume group.
     pub volume_group: LvmName,
     /// A thin pool in it that takes all its space (but a reserve for its metadata to be repaired); none when unset. When a
-    /// disk of the group grows and the pool filled the group, the pool takes the new space, its metadata in proportion.
+    /// disk of the group grows, or one is added, and the pool filled the group, the pool takes the new space, its metadata in
+    /// proportion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thin_pool: Option<LvmName>,
+    /// At least this size for the thin pool's metadata, 2MiB to 15GiB; LVM's choice when unset (small for many snapshots or
+    /// small chunks). A larger one than they have needs free space in the group, twice what is missing, since LVM keeps a
+    /// spare of the same size: declare a further disk with it. They never become smaller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thin_pool_metadata_size: Option<ByteSize>,
     /// The disks of the group. Each must be blank, or already belong to it. One that was grown (an EBS volume, for example)
     /// is used in its new size, while it is in use. Disks of the group that are not listed are left alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -255,6 +262,28 @@ pub struct StoragePoolArgs {
     #[serde(default = "default_lock_timeout")]
     #[schemars(range(min = 0, max = 3600))]
     pub lock_timeout: u32,
+}
+
+impl StoragePoolArgs {
+    /// The sizes of a thin pool's metadata: LVM's own limits, the upper one rounded down, because it gives 15.8 GiB where
+    /// more is asked for.
+    pub fn check_metadata_size(size: ByteSize) -> Result<(), NotAllowed> {
+        const MIB: u64 = 1 << 20;
+        let allowed = 2 * MIB..=15 * 1024 * MIB;
+        if allowed.contains(&size.bytes()) { Ok(()) } else { Err(NotAllowed("2MiB to 15GiB".to_owned())) }
+    }
+
+    /// What no type of a single field says.
+    fn violations(&self) -> Vec<Violation> {
+        let Some(size) = self.thin_pool_metadata_size else { return Vec::new() };
+        let refuse =
+            |allowed: &str| vec![Violation::new("thin_pool_metadata_size", size.to_string(), allowed)];
+        match Self::check_metadata_size(size) {
+            Err(NotAllowed(allowed)) => refuse(&allowed),
+            Ok(()) if self.thin_pool.is_none() => refuse("none without a thin_pool"),
+            Ok(()) => Vec::new(),
+        }
+    }
 }
 
 /// What state a storage pool should have.
@@ -325,7 +354,14 @@ pub fn parse(module: Module, value: Value) -> Result<Args, Invalid> {
         }
         Module::DrbdInfo => Args::Info(InfoArgs::checked(typed(value, &what)?, &what)?),
         Module::DrbdWait => Args::Wait(typed(value, &what)?),
-        Module::DrbdStoragePool => Args::StoragePool(typed(value, &what)?),
+        Module::DrbdStoragePool => {
+            let args: StoragePoolArgs = typed(value, &what)?;
+            let violations = args.violations();
+            if !violations.is_empty() {
+                return Err(Invalid { what, violations });
+            }
+            Args::StoragePool(args)
+        }
         Module::DrbdRole => {
             let args: RoleArgs = typed(value, &what)?;
             let violations = args.violations();
@@ -446,6 +482,18 @@ mod tests {
         for path in ["nodes.h2.address", "net.protocol", "volumes.0.size", "port", "volumes.01"] {
             hint(path);
         }
+    }
+
+    #[test]
+    fn the_metadata_of_a_pool_have_limits_and_need_a_pool() {
+        let pool = |size: &str| json!({ "volume_group": "vg0", "thin_pool": "pool", "thin_pool_metadata_size": size });
+        assert!(parse(Module::DrbdStoragePool, pool("1GiB")).is_ok());
+        for size in ["1MiB", "16GiB", "10G"] {
+            let found = refused(Module::DrbdStoragePool, pool(size));
+            assert_eq!(found[0].0, "thin_pool_metadata_size", "{size}");
+        }
+        let thick = json!({ "volume_group": "vg0", "thin_pool_metadata_size": "1GiB" });
+        assert_eq!(refused(Module::DrbdStoragePool, thick)[0].0, "thin_pool_metadata_size");
     }
 
     #[test]

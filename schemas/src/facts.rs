@@ -208,8 +208,41 @@ pub struct VolumeGroupFacts {
     pub free_bytes: u64,
     /// Its physical volumes.
     pub disks: Vec<String>,
+    /// Physical volumes that it misses, by LVM's UUID, with the path where LVM last saw each.
+    #[serde(default)]
+    pub missing_disks: Vec<String>,
     /// Thin pools, by name.
     pub thin_pools: BTreeMap<String, ThinPoolFacts>,
+}
+
+/// What a thin pool can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ThinPoolState {
+    /// All that it should.
+    #[default]
+    Good,
+    /// It has no block left to give: a volume that needs a new one fails or waits.
+    Full,
+    /// Its metadata have no room left.
+    MetadataFull,
+    /// Its metadata must be checked before they are written again.
+    NeedsCheck,
+    /// Its metadata can only be read: no volume of it takes new blocks.
+    ReadOnly,
+    /// It failed: its volumes answer with errors.
+    Failed,
+}
+
+/// What LVM does by itself about a thin pool that fills (`activation/` in `lvm.conf` and `lvmlocal.conf`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AutoextendFacts {
+    /// `dmeventd` watches pools.
+    pub monitoring: bool,
+    /// From this fullness on a pool is grown, in percent; 100 means never.
+    pub threshold_percent: u16,
+    /// By this much of its size, in percent, as far as its group has space.
+    pub by_percent: u16,
 }
 
 /// A thin pool.
@@ -219,6 +252,21 @@ pub struct ThinPoolFacts {
     pub size_bytes: u64,
     /// How full its data area is, in percent.
     pub data_percent: Option<f64>,
+    /// How full its metadata are, in percent.
+    #[serde(default)]
+    pub metadata_percent: Option<f64>,
+    /// Size of its metadata in bytes.
+    #[serde(default)]
+    pub metadata_bytes: Option<u64>,
+    /// What its volumes may come to take, in bytes: the sum of their sizes.
+    #[serde(default)]
+    pub promised_bytes: u64,
+    /// What it can do.
+    #[serde(default)]
+    pub state: ThinPoolState,
+    /// What LVM does by itself when it fills.
+    #[serde(default)]
+    pub autoextend: Option<AutoextendFacts>,
     /// Chunks are zeroed before they are given out, so a new thin volume reads as zeroes.
     pub zeroing: bool,
 }

@@ -185,7 +185,12 @@ impl Reading {
     fn lvm_of(&self, resource: &Resource) -> LvmReport {
         let own: Vec<String> = resource.volumes.keys().map(|number| resource.lv_name(*number)).collect();
         let lvs = self.lvm.lvs.iter().filter(|lv| lv.attr.is_thin_pool() || own.contains(&lv.name));
-        LvmReport { vgs: self.lvm.vgs.clone(), pvs: self.lvm.pvs.clone(), lvs: lvs.cloned().collect() }
+        LvmReport {
+            vgs: self.lvm.vgs.clone(),
+            pvs: self.lvm.pvs.clone(),
+            lvs: lvs.cloned().collect(),
+            autoextend: self.lvm.autoextend,
+        }
     }
 
     /// Why a resource has no good data here, or not all of its peers; none where it has.

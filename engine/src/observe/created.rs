@@ -70,11 +70,14 @@ pub(super) fn own_volume(
         name: name.to_owned(),
         uuid,
         size_bytes,
-        attr: LvAttr::default(),
+        // The kernel shows its device.
+        attr: LvAttr::of_active(pool.is_some()),
         tags: vec![LV_TAG.to_owned()],
         pool: pool.map(str::to_owned),
         data_percent: None,
         metadata_percent: None,
+        metadata_bytes: None,
+        origin: None,
         layout: Vec::new(),
     }
 }

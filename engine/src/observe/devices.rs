@@ -7,7 +7,7 @@ use crate::conf::Claim;
 use crate::host::{BlockDevice, Host, HostError, Read};
 use crate::observed::{Content, Device, Metadata, Observed};
 use crate::tools::drbdsetup::RunningDisk;
-use crate::tools::{Family, blkid, drbdmeta, proc};
+use crate::tools::{Family, blkid, drbdmeta, lvm, proc};
 use drbd_schemas::{NodeName, Resource, Volume, VolumeNumber};
 
 /// A backing device of a node, as declared, and what is there.
@@ -123,9 +123,27 @@ pub(crate) fn user(host: &impl Host, block: &BlockDevice) -> Result<Option<Strin
         }
     }
     if let Some(holder) = block.holders.first() {
-        return Ok(Some(format!("held by {holder}")));
+        return Ok(Some(format!("held by {}", holder_name(host, holder)?)));
     }
     Ok(block.partitions.first().map(|partition| format!("it has partitions ({partition})")))
+}
+
+/// What stands on a device, by the name by which its owner knows it: `logical volume drbdpool/r0_00000`, not `dm-8`.
+fn holder_name(host: &impl Host, kernel_name: &str) -> Result<String, HostError> {
+    let dm = |file: &str| -> Result<Option<String>, HostError> {
+        let text = host.read(&format!("/sys/class/block/{kernel_name}/dm/{file}"))?;
+        Ok(text.map(|text| text.trim_end().to_owned()).filter(|text| !text.is_empty()))
+    };
+    let Some(name) = dm("name")? else { return Ok(kernel_name.to_owned()) };
+    let uuid = dm("uuid")?.unwrap_or_default();
+    Ok(match uuid.split('-').next().unwrap_or_default() {
+        "LVM" => {
+            lvm::of_dm_name(&name).map_or(name, |(group, volume)| format!("logical volume {group}/{volume}"))
+        }
+        "CRYPT" => format!("encrypted device /dev/mapper/{name}"),
+        "mpath" => format!("multipath device /dev/mapper/{name}"),
+        _ => format!("/dev/mapper/{name}"),
+    })
 }
 
 /// What a device holds that nobody uses. `minor` names the minor under which it may have been attached before.

@@ -15,7 +15,8 @@ use crate::observed::Observed;
 use crate::plan::peer_slots;
 use crate::record::Phase;
 use crate::tools::Family;
-use crate::tools::lvm::{LvmReport, VolumeGroup};
+use crate::tools::drbdsetup::DiskState;
+use crate::tools::lvm::{LvmReport, VolumeGroup, dm_name};
 use crate::tools::size;
 use drbd_schemas::{LvmName, Node, Resource, Storage, Volume, VolumeNumber};
 
@@ -47,6 +48,10 @@ pub(super) fn report(
     }
     let mut report = LvmReport::default();
     for Backing { number, volume, path, block } in backings {
+        // What is to be attached stands on a pool that must be fit for it, which only LVM tells.
+        if !has_disk(observed, *number) {
+            return Ok(None);
+        }
         let Some(wanted) = wanted_bytes(declared, volume, family) else { return Ok(None) };
         let Some(block) = block else { return Ok(None) };
         let found = recorded(observed, *number, path, block).filter(|_| block.size_bytes == wanted);
@@ -62,6 +67,11 @@ pub(super) fn report(
         report.lvs.push(own_volume(place.group.as_str(), &name, pool, found.uuid, block.size_bytes));
     }
     Ok(Some(report))
+}
+
+fn has_disk(observed: &Observed, number: VolumeNumber) -> bool {
+    let device = observed.device_status(number);
+    device.is_some_and(|device| !matches!(device.disk_state, DiskState::Diskless | DiskState::Failed))
 }
 
 /// The size that LVM rounds to; `None` where none is declared.
@@ -118,20 +128,3 @@ impl Place<'_> {
 
 /// What LVM appends to the device of a pool that volumes stand on.
 const POOL: &str = "-tpool";
-
-/// The device-mapper name of a volume: group and volume with a dash between them; their own dashes are doubled.
-fn dm_name(parts: &[&str]) -> String {
-    parts.iter().map(|part| part.replace('-', "--")).collect::<Vec<_>>().join("-")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::dm_name;
-
-    #[test]
-    fn dashes_of_a_name_are_doubled_as_device_mapper_has_them() {
-        assert_eq!(dm_name(&["vg0", "r0_00000"]), "vg0-r0_00000");
-        assert_eq!(dm_name(&["my-vg", "db-1_00000"]), "my--vg-db--1_00000");
-        assert_ne!(dm_name(&["a-b", "c"]), dm_name(&["a", "b-c"]));
-    }
-}

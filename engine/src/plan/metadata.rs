@@ -2,6 +2,7 @@
 //! What the backing devices hold, and whether metadata may be written. The heart of data safety: nothing here trusts a
 //! device node's existence, and `--force` needs a proof (docs/rules.md 1 to 3).
 
+use super::storage::Appearing;
 use super::{Context, Plan};
 use crate::content::{self, Judged};
 use crate::observed::{Content, Device};
@@ -10,17 +11,16 @@ use crate::refusal::Refusal;
 use crate::step::{CreateMetadata, Minor, Planned, Step};
 use drbd_schemas::reply::Code;
 use drbd_schemas::{Family, Storage, Verdict, VolumeNumber};
-use std::collections::BTreeSet;
 
-pub(crate) fn plan(
-    context: &Context<'_>,
-    created: &BTreeSet<VolumeNumber>,
-    plan: &mut Plan,
-) -> Result<(), Refusal> {
+pub(crate) fn plan(context: &Context<'_>, appearing: &Appearing, plan: &mut Plan) -> Result<(), Refusal> {
     for (&volume, declared) in &context.resource.volumes {
         let minor = Minor { number: declared.minor.get(), family: context.family };
         let Some(path) = context.resource.backing_path(&context.name, volume) else { continue };
-        if created.contains(&volume) {
+        // It holds what an earlier run wrote and noted; the kernel reads that when it attaches.
+        if appearing.activated.contains(&volume) {
+            continue;
+        }
+        if appearing.created.contains(&volume) {
             // The logical volume is created in this plan: what LVM leaves on it belongs to nobody.
             plan.push(create(context, volume, minor, path, None, true, "the volume is new"));
             continue;
@@ -75,8 +75,9 @@ fn existing(
         Verdict::Absent => {
             let message =
                 format!("{path}: the backing device of volume {volume} does not exist on {}.", context.name);
-            return Err(Refusal::new(Code::Missing, message)
-                .next("If its volume group is there but not active, activate it (vgchange -ay)."));
+            return Err(
+                Refusal::new(Code::Missing, message).next("Attach it, or name it by a path that is there.")
+            );
         }
     }
     Ok(())

@@ -64,7 +64,7 @@ fn is_wanted(parts: &[Part], observed: &Observed, step: &Step) -> bool {
 /// The part of `state: present` to which a step belongs.
 fn part(step: &Step) -> Option<Part> {
     match step {
-        Step::CreateLv(_) | Step::ExtendLv { .. } => Some(Part::Storage),
+        Step::CreateLv(_) | Step::ActivateLv { .. } | Step::ExtendLv { .. } => Some(Part::Storage),
         Step::KeepFile { .. } | Step::WriteConfig { .. } => Some(Part::Config),
         Step::WipeContent { .. } | Step::CreateMetadata(_) | Step::AdoptMetadata { .. } => {
             Some(Part::CreateMd)

@@ -2,14 +2,16 @@
 //! The ways out: down, absent, and up again with the file that is there. They need only the resource's name: what is to
 //! be removed is what this host remembers to have made, never what a declaration might say now.
 
-use super::{Permits, Plan};
+use super::{Permits, Plan, storage};
 use crate::observed::{Content, DryRun, Observed};
+use crate::pool::sound;
 use crate::record::VolumeRecord;
 use crate::refusal::Refusal;
 use crate::res_file;
 use crate::step::{Planned, Step};
 use crate::tools::drbdadm;
 use crate::tools::drbdsetup::RoleName;
+use crate::tools::lvm::LogicalVolume;
 use drbd_schemas::reply::Code;
 use drbd_schemas::{ResourceName, VolumeNumber};
 
@@ -93,11 +95,11 @@ pub fn absent(
         ));
         return Ok(plan);
     }
-    storage(name, observed, &mut plan)?;
+    give_back(name, observed, &mut plan)?;
     Ok(plan)
 }
 
-fn storage(name: &ResourceName, observed: &Observed, plan: &mut Plan) -> Result<(), Refusal> {
+fn give_back(name: &ResourceName, observed: &Observed, plan: &mut Plan) -> Result<(), Refusal> {
     for (number, record) in &observed.record.volumes {
         let lost = |path: &str| format!("the data of {name}/{number} on {path} are lost on this host");
         if record.created_lv {
@@ -108,6 +110,17 @@ fn storage(name: &ResourceName, observed: &Observed, plan: &mut Plan) -> Result<
             });
             match (lv, same) {
                 (Some(_), Some(lv)) => {
+                    // LVM would remove them with it, without another question.
+                    let snapshots = observed.lvm.snapshots_of(lv);
+                    if !snapshots.is_empty() {
+                        let message = format!(
+                            "{} has classic snapshots that would go with it: {}.",
+                            record.path,
+                            snapshots.join(", ")
+                        );
+                        return Err(Refusal::new(Code::InUse, message)
+                            .next("Remove them by hand if they may go, then run again."));
+                    }
                     let step = Step::RemoveLv {
                         volume: *number,
                         volume_group: lv.vg.clone(),
@@ -161,6 +174,19 @@ fn still_ours(observed: &Observed, number: VolumeNumber, record: &VolumeRecord) 
     same_device && holds_ours
 }
 
+/// The logical volumes that this host made for the resource must be active before it is up, and fit for it.
+fn activate(observed: &Observed, plan: &mut Plan) -> Result<(), Refusal> {
+    for (number, record) in observed.record.volumes.iter().filter(|(_, record)| record.created_lv) {
+        let own = |lv: &&LogicalVolume| record.path == format!("/dev/{}/{}", lv.vg, lv.name);
+        let Some(lv) = observed.lvm.lvs.iter().find(own) else { continue };
+        sound::group(&observed.lvm, &lv.vg, &observed.node)?;
+        if let Some(planned) = storage::appearing(observed, *number, lv, plan)? {
+            plan.push(planned);
+        }
+    }
+    Ok(())
+}
+
 /// Plans `state: up`.
 pub fn up(name: &ResourceName, observed: &Observed) -> Result<Plan, Refusal> {
     if observed.config.is_none() {
@@ -170,6 +196,9 @@ pub fn up(name: &ResourceName, observed: &Observed) -> Result<Plan, Refusal> {
         );
     }
     let mut plan = Plan::default();
+    if observed.status.is_none() {
+        activate(observed, &mut plan)?;
+    }
     match &observed.dry_run {
         DryRun::Refused { message, .. } => {
             let text = format!("drbdadm cannot read the configuration of {}: {message}", observed.node);

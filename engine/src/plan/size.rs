@@ -56,6 +56,17 @@ fn backing(
             );
             return Err(Refusal::new(Code::TooSmall, message).next("Add a disk to the volume group."));
         }
+        let snapshots = context.observed.lvm.snapshots_of(lv);
+        if lv.attr.has_snapshot() || !snapshots.is_empty() {
+            let name = format!("{volume_group}/{}", lv.name);
+            let message = format!(
+                "logical volume {name} on {} has a classic snapshot ({}), and LVM does not grow a volume in use that has one.",
+                context.name,
+                snapshots.join(", ")
+            );
+            return Err(Refusal::new(Code::InUse, message)
+                .next("Remove the snapshot when it is no longer needed (lvremove), then run again."));
+        }
         let step = Step::ExtendLv {
             volume: number,
             volume_group: volume_group.to_string(),

@@ -63,6 +63,10 @@ pub struct Machine {
     pub lvs: BTreeMap<String, Lv>,
     /// Thin pools by `group/name`; each group has one disk and 1 GiB.
     pub pools: BTreeMap<String, bool>,
+    /// What LVM prints of these volumes and pools instead of what is usual: attributes, data percent.
+    pub lvm_says: BTreeMap<String, (&'static str, &'static str)>,
+    /// The group's disk is not there.
+    pub lost_pv: bool,
     /// Whole disks by path.
     pub disks: BTreeMap<String, Disk>,
     /// Other names of devices, by that name.
@@ -289,7 +293,16 @@ impl Machine {
         names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
     }
 
+    /// LVM shows the volume as inactive: it has no device.
+    fn is_inactive(&self, path: &str) -> bool {
+        let says = path.strip_prefix("/dev/").and_then(|name| self.lvm_says.get(name));
+        says.is_some_and(|(attr, _)| attr.chars().nth(4) == Some('-'))
+    }
+
     pub(super) fn block_device(&self, path: &str) -> Option<BlockDevice> {
+        if self.is_inactive(path) {
+            return None;
+        }
         if let Some(minor) = path.strip_prefix("/dev/drbd").and_then(|text| text.parse::<u32>().ok()) {
             let running = self.running.values().find(|running| running.minor == minor)?;
             let size_bytes = running.size_kib * 1024;

@@ -42,6 +42,10 @@ pub(super) fn run(world: &mut World, host: &str, cmd: &Cmd) -> Output {
         ("lvm", ["lvcreate", ..]) => lvcreate(world, host, &words),
         ("lvm", ["lvextend", ..]) => lvextend(world, host, &words),
         ("lvm", ["lvremove", ..]) => lvremove(world, host, &words),
+        ("lvm", ["lvchange", ..]) if words.contains(&"--ignoreactivationskip") => {
+            world.machine(host).lvm_says.remove(words.last().copied().unwrap_or_default());
+            done()
+        }
         ("blkid", [.., device]) => match filesystem::probe(world, host, &words, device) {
             Some(output) => output,
             None => blkid(world, host, device),
@@ -177,6 +181,7 @@ fn lvremove(world: &mut World, host: &str, words: &[&str]) -> Output {
 
 fn report(world: &mut World, host: &str) -> String {
     let machine = world.machine(host);
+    let says = |name: &str| machine.lvm_says.get(name);
     let mut lvs: Vec<_> = machine
         .lvs
         .iter()
@@ -186,26 +191,27 @@ fn report(world: &mut World, host: &str) -> String {
             json!({
                 "lv_name": name.rsplit('/').next(), "lv_uuid": uuid.join("-"),
                 "lv_size": (lv.disk.size_kib * 1024).to_string(),
-                "lv_attr": if lv.pool.is_some() { "Vwi-a-tz--" } else { "-wi-a-----" },
+                "lv_attr": says(name).map_or(if lv.pool.is_some() { "Vwi-a-tz--" } else { "-wi-a-----" }, |says| says.0),
                 "lv_tags": lv.tag.clone().unwrap_or_default(), "pool_lv": lv.pool.clone().unwrap_or_default(),
-                "data_percent": "", "metadata_percent": "", "lv_layout": "linear",
+                "data_percent": says(name).map_or("", |says| says.1), "metadata_percent": "", "lv_layout": "linear",
             })
         })
         .collect();
     lvs.extend(machine.pools.iter().map(|(name, zeroing)| {
         json!({
             "lv_name": name.rsplit('/').next(), "lv_uuid": "pool", "lv_size": "1073741824",
-            "lv_attr": if *zeroing { "twi-aotz--" } else { "twi-aot---" }, "lv_tags": "", "pool_lv": "",
-            "data_percent": "0.00", "metadata_percent": "1.00", "lv_layout": "thin,pool",
+            "lv_attr": says(name).map_or(if *zeroing { "twi-aotz--" } else { "twi-aot---" }, |says| says.0),
+            "lv_tags": "", "pool_lv": "",
+            "data_percent": says(name).map_or("0.00", |says| says.1), "metadata_percent": "1.00", "lv_layout": "thin,pool",
         })
     }));
     let vg = json!({
         "vg_name": "vg0", "vg_uuid": "gggggg-gggg-gggg-gggg-gggg-gggg-gggggg", "vg_size": "2147483648", "vg_free": "1073741824",
-        "vg_extent_size": "4194304", "vg_attr": "wz--n-",
+        "vg_extent_size": "4194304", "vg_attr": if machine.lost_pv { "wz-pn-" } else { "wz--n-" },
     });
     let pv = json!({
-        "pv_name": "/dev/sdz", "pv_uuid": "pv", "vg_name": "vg0", "pv_size": "2147483648",
-        "dev_size": "2148483648", "pv_missing": "",
+        "pv_name": if machine.lost_pv { "[unknown]" } else { "/dev/sdz" }, "pv_uuid": "pv-uuid", "vg_name": "vg0",
+        "pv_size": "2147483648", "dev_size": "2148483648", "pv_missing": if machine.lost_pv { "missing" } else { "" },
     });
     json!({ "report": [{ "vg": [vg], "pv": [pv], "lv": lvs }] }).to_string()
 }

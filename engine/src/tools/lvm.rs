@@ -11,6 +11,7 @@ pub use report::{LogicalVolume, LvAttr, LvHealth, LvmReport, PhysicalVolume, Vol
 
 use crate::host::{Cmd, Output};
 use crate::tools::ToolError;
+use drbd_schemas::facts::AutoextendFacts;
 
 /// The program's name; every command is one of its subcommands.
 pub const PROGRAM: &str = "lvm";
@@ -18,8 +19,7 @@ pub const PROGRAM: &str = "lvm";
 /// Fields of the report. Names of PVs outside any VG come in a group of their own.
 const VG_FIELDS: &str = "vg_name,vg_uuid,vg_size,vg_free,vg_extent_size,vg_attr";
 const PV_FIELDS: &str = "pv_name,pv_uuid,vg_name,pv_size,dev_size,pv_missing,pe_start";
-const LV_FIELDS: &str =
-    "lv_name,lv_uuid,lv_size,lv_attr,lv_tags,pool_lv,data_percent,metadata_percent,lv_layout";
+const LV_FIELDS: &str = "lv_name,lv_uuid,lv_size,lv_attr,lv_tags,pool_lv,data_percent,metadata_percent,lv_layout,lv_metadata_size,origin";
 
 /// Keeps LVM from opening DRBD devices: an open counts as use, and a PV signature inside a replica is none of the
 /// host's.
@@ -72,6 +72,10 @@ pub fn parse_filter(output: &Output) -> Result<Vec<String>, ToolError> {
 ///
 /// Not `--readonly`: it does not ask the kernel, so pool usage would be missing.
 pub fn report(filter: &Filter) -> Cmd {
+    with_fields(&filter.config())
+}
+
+fn with_fields(config: &str) -> Cmd {
     let args = [
         "fullreport",
         "--reportformat",
@@ -80,7 +84,7 @@ pub fn report(filter: &Filter) -> Cmd {
         "b",
         "--nosuffix",
         "--config",
-        &filter.config(),
+        config,
         "--configreport",
         "vg",
         "-o",
@@ -111,7 +115,32 @@ pub fn parse_report(output: &Output) -> Result<LvmReport, ToolError> {
     if !output.ok() {
         return Err(ToolError::ended(PROGRAM, output, "exit 0"));
     }
-    report::parse(&output.stdout)
+    report::parse(&output.stdout, &output.stderr)
+}
+
+/// LVM's settings for thin pools that fill, from the text of its configuration files, the last one last.
+pub fn parse_autoextend(text: &str) -> AutoextendFacts {
+    report::parse_autoextend(text)
+}
+
+/// The report of what LVM would see without the host's filters and its file of devices: groups that are there and hidden.
+/// DRBD's devices stay out.
+pub fn unfiltered_report() -> Cmd {
+    let all = "devices{filter=[\"r|^/dev/drbd.*|\"] global_filter=[\"r|^/dev/drbd.*|\"] use_devicesfile=0}";
+    with_fields(all)
+}
+
+/// The device-mapper name of a volume: group and volume with a dash between them; their own dashes are doubled.
+pub fn dm_name(parts: &[&str]) -> String {
+    parts.iter().map(|part| part.replace('-', "--")).collect::<Vec<_>>().join("-")
+}
+
+/// Group and volume of a device-mapper name of LVM's; a layer of LVM's own behind them is left out.
+pub fn of_dm_name(name: &str) -> Option<(String, String)> {
+    const DASH: &str = "\u{0}";
+    let name = name.replace("--", DASH);
+    let mut parts = name.split('-').map(|part| part.replace(DASH, "-"));
+    Some((parts.next()?, parts.next().filter(|volume| !volume.is_empty())?))
 }
 
 /// Creates a thick LV of at least `size_kib` (rounded up to whole extents) with `tag`.
@@ -213,9 +242,11 @@ pub fn extend_volume_group(filter: &Filter, vg: &str, device: &str) -> Cmd {
 
 /// Creates a thin pool over all free space of a volume group (LVM keeps room for the pool's own metadata and
 /// its spare). New blocks are zeroed, so that a thin volume never shows what was there before.
-pub fn create_thin_pool(filter: &Filter, vg: &str, pool: &str) -> Cmd {
+///
+/// Its metadata have the size that LVM computes, or `metadata_kib` (rounded up to whole extents).
+pub fn create_thin_pool(filter: &Filter, vg: &str, pool: &str, metadata_kib: Option<u64>) -> Cmd {
     let config = filter.config();
-    let args = [
+    let mut args = vec![
         "lvcreate",
         "--config",
         &config,
@@ -227,7 +258,34 @@ pub fn create_thin_pool(filter: &Filter, vg: &str, pool: &str) -> Cmd {
         "y",
         "--name",
         pool,
-        vg,
+    ];
+    let size = metadata_kib.map(|kib| format!("{kib}k"));
+    args.extend(size.iter().flat_map(|size| ["--poolmetadatasize", size]));
+    args.push(vg);
+    Cmd::new(PROGRAM, args)
+}
+
+/// Grows a thin pool's metadata to at least `size_kib` (rounded up to whole extents), online, and their spare with them.
+/// Never shrinks.
+pub fn extend_pool_metadata(filter: &Filter, vg: &str, pool: &str, size_kib: u64) -> Cmd {
+    let (config, size, name) = (filter.config(), format!("{size_kib}k"), format!("{vg}/{pool}"));
+    Cmd::new(PROGRAM, ["lvextend", "--config", &config, "--poolmetadatasize", &size, &name])
+}
+
+/// Activates an LV, if it still is the one with `uuid`; exit 0 also when it is active. Without the second option LVM
+/// passes over a volume with the skip flag, and exits 0.
+pub fn activate(filter: &Filter, vg: &str, name: &str, uuid: &str) -> Cmd {
+    let (config, select, target) = (filter.config(), format!("lv_uuid={uuid}"), format!("{vg}/{name}"));
+    let args = [
+        "lvchange",
+        "--config",
+        &config,
+        "--activate",
+        "y",
+        "--ignoreactivationskip",
+        "--select",
+        &select,
+        &target,
     ];
     Cmd::new(PROGRAM, args)
 }
@@ -275,7 +333,9 @@ mod tests {
             (create_physical_volume(&filter, "/dev/ubdc"), false),
             (create_volume_group(&filter, "vg0", &devices), false),
             (extend_volume_group(&filter, "vg0", "/dev/ubdc"), false),
-            (create_thin_pool(&filter, "vg0", "pool"), false),
+            (create_thin_pool(&filter, "vg0", "pool", Some(8192)), false),
+            (extend_pool_metadata(&filter, "vg0", "pool", 8192), false),
+            (activate(&filter, "vg0", "r0", "uuid"), false),
             (resize_physical_volume(&filter, "/dev/ubdc"), false),
             (fill_with_thin_pool(&filter, "vg0", "pool"), false),
             (remove_volume_group(&filter, "vg0"), false),
@@ -287,6 +347,17 @@ mod tests {
             );
             assert_eq!(command.args.iter().any(|arg| arg == "--yes"), may_say_yes, "{command}");
         }
+    }
+
+    #[test]
+    fn dashes_of_a_name_are_doubled_as_device_mapper_has_them() {
+        assert_eq!(dm_name(&["vg0", "r0_00000"]), "vg0-r0_00000");
+        assert_eq!(dm_name(&["my-vg", "db-1_00000"]), "my--vg-db--1_00000");
+        assert_ne!(dm_name(&["a-b", "c"]), dm_name(&["a", "b-c"]));
+        let named = |name: &str| of_dm_name(name).map(|(group, volume)| format!("{group}/{volume}"));
+        assert_eq!(named("my--vg-db--1_00000").unwrap(), "my-vg/db-1_00000");
+        assert_eq!(named("vg0-pool-tpool").unwrap(), "vg0/pool");
+        assert_eq!(named("luks"), None);
     }
 
     #[test]

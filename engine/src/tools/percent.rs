@@ -9,8 +9,8 @@ pub struct Percent(u16);
 
 impl Percent {
     /// `hundredths` of a percent; more than 100 % is cut to 100 %.
-    pub fn of_hundredths(hundredths: u16) -> Self {
-        Self(hundredths.min(10_000))
+    pub const fn of_hundredths(hundredths: u16) -> Self {
+        Self(if hundredths > 10_000 { 10_000 } else { hundredths })
     }
 
     /// How many hundredths of a percent.

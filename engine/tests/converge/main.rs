@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 mod common;
 mod declared;
+mod lvm;
 mod peers;
 mod put_back;
 mod steps;

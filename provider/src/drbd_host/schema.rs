@@ -80,6 +80,9 @@ fn volume_groups() -> Attribute {
     let pool = vec![
         number("size_bytes", "Size in bytes."),
         number("data_percent", "How full it is, in percent; null when LVM does not tell."),
+        number("metadata_percent", "How full its metadata are, in percent; null when LVM does not tell."),
+        number("promised_bytes", "What its volumes may come to take, in bytes: the sum of their sizes."),
+        text("state", "`good`, `full`, `metadata_full`, `needs_check`, `read_only` or `failed`."),
         flag("zeroing", "New volumes in it read as zeroes."),
     ];
     let members = vec![

@@ -68,6 +68,9 @@ fn pool_value(pool: &Pool) -> Option<Json> {
         PoolKind::Devices(_) => return None,
     };
     value.insert("disks".to_owned(), json!(pool.disks));
+    if let Some(size) = pool.thin_pool_metadata_size {
+        value.insert("thin_pool_metadata_size".to_owned(), json!(size));
+    }
     Some(value.into())
 }
 

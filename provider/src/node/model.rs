@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use drbd_schemas::address::Address;
 use drbd_schemas::declaration::{DeviceMap, DevicePath};
-use drbd_schemas::{Family, LvmName, NodeName, Storage, VolumeNumber};
+use drbd_schemas::{ByteSize, Family, LvmName, NodeName, Storage, VolumeNumber};
 use tfplugin::{Decode, Diagnostic, Path, Reader, Value};
 
 use super::ec2;
@@ -36,6 +36,8 @@ pub(crate) struct Pool {
     pub(crate) kind: PoolKind,
     /// Disks of which it is made; empty when it must exist.
     pub(crate) disks: Vec<DevicePath>,
+    /// At least this much for the metadata of its thin pool.
+    pub(crate) thin_pool_metadata_size: Option<ByteSize>,
 }
 
 /// Where backing devices come from.
@@ -145,7 +147,11 @@ fn pool_of(r: &Reader<'_>, ebs: Vec<String>) -> Result<Pool, Diagnostic> {
     disks.extend(ebs);
     let disks =
         disks.iter().map(|disk| parsed(r, "disks", disk, DevicePath::try_from)).collect::<Result<_, _>>()?;
-    Ok(Pool { kind, disks })
+    let thin_pool_metadata_size = r
+        .opt_str("thin_pool_metadata_size")?
+        .map(|text| parsed(r, "thin_pool_metadata_size", text, |text| ByteSize::parse(&text)))
+        .transpose()?;
+    Ok(Pool { kind, disks, thin_pool_metadata_size })
 }
 
 /// A text parsed by the contract's own parser, with a diagnostic at its attribute.

@@ -48,6 +48,7 @@ fn request(pool: &Pool, state: PoolState, consent: &[String]) -> Option<Request>
     let arguments = StoragePoolArgs {
         volume_group: volume_group.clone(),
         thin_pool: thin_pool.cloned(),
+        thin_pool_metadata_size: pool.thin_pool_metadata_size,
         disks: pool.disks.clone(),
         state,
         consent: consent.to_vec(),

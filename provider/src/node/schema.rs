@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Attributes of `drbd_node`, and the part of them that a resource group takes over.
 
+use drbd_schemas::ByteSize;
 use drbd_schemas::address::Address;
+use drbd_schemas::args::StoragePoolArgs;
 use drbd_schemas::declaration::DevicePath;
 use drbd_schemas::name::{self, NotAllowed};
 use tfplugin::{Attribute, Diagnostics, Path, Schema, Type, Value};
@@ -171,6 +173,13 @@ fn storage_pools(disks: Disks) -> Attribute {
              group and the thin pool must exist.",
         ));
         members.push(ec2::schema::ebs());
+        members.push(
+            Attribute::string("thin_pool_metadata_size").optional().semantic_eq(same_size).validate(metadata_size).description(
+                "At least this size for the metadata of the thin pool that is made of the disks, `2MiB` to `15GiB`. Unset: LVM's \
+                 choice, which is small for many snapshots. They can grow later, with a further disk that has room for twice what \
+                 is missing; they never become smaller.",
+            ),
+        );
     }
     Attribute::map_nested("storage_pools", members).optional().validate(pools).description(
         "Where the node's backing devices come from, by a name that the nodes of a resource group share. Each pool is exactly one \
@@ -207,6 +216,22 @@ fn devices(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
     }
 }
 
+fn same_size(a: &Value, b: &Value) -> bool {
+    let bytes = |value: &Value| value.as_str().and_then(|text| ByteSize::parse(text).ok());
+    bytes(a).is_some_and(|a| Some(a) == bytes(b))
+}
+
+fn metadata_size(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let Some(text) = value.as_str() else { return };
+    if let Err(allowed) = ByteSize::parse(text).and_then(StoragePoolArgs::check_metadata_size) {
+        diagnostics.error_at(
+            path,
+            "Not a size of metadata",
+            format!("{path} is {text:?}; allowed: {allowed}."),
+        );
+    }
+}
+
 /// Each pool is exactly one kind; only LVM takes disks.
 fn pools(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
     for (name, pool) in value.members().into_iter().flatten() {
@@ -222,6 +247,14 @@ fn pools(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
             let found = if given.is_empty() { "none of them".to_owned() } else { given.join(" and ") };
             let detail = format!("{at} must have exactly one of lvm_thin, lvm and devices; it has {found}.");
             diagnostics.error_at(&at, "Storage pool of no clear kind", detail);
+        }
+        let made = !(pool.get("disks").is_null() && pool.get("ebs").is_null());
+        let no_pool_is_made = given != ["lvm_thin"] || !made;
+        if no_pool_is_made && !pool.get("thin_pool_metadata_size").is_null() {
+            let detail = format!(
+                "{at} has thin_pool_metadata_size, which is for a thin pool that is made of disks: it needs lvm_thin, and disks or ebs."
+            );
+            diagnostics.error_at(&at, "Metadata without a thin pool", detail);
         }
         if given == ["devices"] && !(pool.get("disks").is_null() && pool.get("ebs").is_null()) {
             let detail =

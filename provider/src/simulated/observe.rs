@@ -135,12 +135,18 @@ fn backing(found: &SimulatedResource, bytes: u64) -> BackingFacts {
 }
 
 fn group(pools: &BTreeSet<String>) -> VolumeGroupFacts {
-    let pool = ThinPoolFacts { size_bytes: 1 << 40, data_percent: Some(0.0), zeroing: true };
+    let pool = ThinPoolFacts {
+        size_bytes: 1 << 40,
+        data_percent: Some(0.0),
+        zeroing: true,
+        ..ThinPoolFacts::default()
+    };
     VolumeGroupFacts {
         uuid: "simulated".to_owned(),
         size_bytes: 1 << 40,
         free_bytes: 1 << 40,
         disks: Vec::new(),
+        missing_disks: Vec::new(),
         thin_pools: pools.iter().map(|name| (name.clone(), pool.clone())).collect(),
     }
 }
