@@ -447,3 +447,54 @@ fn thick_volumes_and_whole_devices_are_synchronised_in_full() {
     lab.sh(1, "! blkid -p /dev/ubdd").unwrap();
     assert_eq!(lab.sh(1, "head -c 8388608 /dev/ubdd | sha256sum").unwrap(), noise, "what DRBD wrote stays");
 }
+
+/// The evidence of both hosts, with no proof that a volume reads as zeroes.
+fn unproven(mut evidence: Value, volume: &str) -> Value {
+    for facts in evidence.as_array_mut().unwrap() {
+        let path = format!("/resources/r0/volumes/{volume}/backing");
+        facts.pointer_mut(&path).unwrap().as_object_mut().unwrap().remove("blank_proof");
+    }
+    evidence
+}
+
+/// New volumes of a resource that is mounted: its Primary starts their first synchronisation, or declares them in sync, whatever
+/// its node-id, and stays Primary with its file system mounted.
+#[test]
+fn new_volumes_of_a_mounted_primary_get_their_first_data_there() {
+    let lab = lab(2);
+    pools(&lab).unwrap();
+    let mut declared = r0(&lab, &thin());
+    bring_up(&lab, &declared).unwrap();
+    let sum = make_file(&lab, 2);
+    lab.sh(2, "drbdadm primary r0 && mount /dev/drbd1000 /mnt").unwrap();
+    for (volume, minor, step) in [("1", 1001, "skip_initial_sync"), ("2", 1002, "start_initial_sync")] {
+        declared["volumes"][volume] = json!({ "minor": minor, "size": "16MiB" });
+        for reply in call_both(&lab, "drbd_resource", &declared).unwrap() {
+            reply.ok();
+        }
+        wait(&lab, "connected").unwrap();
+        let mut evidence = evidence(&lab).unwrap();
+        if step == "start_initial_sync" {
+            evidence = unproven(evidence, volume);
+        }
+        let arguments = with(&declared, &json!({ "evidence": evidence }));
+        let elsewhere = with(&arguments, &json!({ "source": "h1" }));
+        let refused = call(&lab, 1, "drbd_initial_sync", &elsewhere).unwrap().refused("in_use");
+        assert!(refused.msg().contains("h2 is Primary"), "{}", refused.msg());
+        assert!(!call(&lab, 1, "drbd_initial_sync", &arguments).unwrap().ok().changed());
+        let planned = call(&lab, 2, "drbd_initial_sync", &with(&arguments, &check())).unwrap().ok();
+        let done = call(&lab, 2, "drbd_initial_sync", &arguments).unwrap().ok();
+        assert_eq!(done.steps(), [format!("{step} done")]);
+        assert_eq!(planned.planned(), done.planned());
+        wait(&lab, "all_up_to_date").unwrap();
+        assert!(!call(&lab, 2, "drbd_initial_sync", &arguments).unwrap().ok().changed());
+        // What is new can be used at once, where the rest is.
+        let use_it = format!("mkfs.ext4 -q /dev/drbd{minor} && drbdadm role r0");
+        assert_eq!(lab.sh(2, &use_it).unwrap().lines().next().unwrap(), "Primary/Secondary");
+    }
+    let file = lab.sh(2, "sha256sum </mnt/file && umount /mnt && drbdadm secondary r0").unwrap();
+    assert_eq!(file, sum);
+    let checks = "drbdadm primary r0 && for m in 1 2; do fsck.ext4 -fn /dev/drbd100$m >/dev/null || exit 1; done; \
+        mount /dev/drbd1000 /mnt && sha256sum </mnt/file; umount /mnt; drbdadm secondary r0";
+    assert_eq!(lab.sh(1, checks).unwrap(), sum);
+}

@@ -181,9 +181,16 @@ pub fn of(step: &Step) -> Vec<Op> {
             vec![run(wipefs::wipe_drbd(device))]
         }
         Step::ForgetRecord { resource } => vec![Op::Remove(crate::record::path(resource))],
-        Step::SkipInitialSync { cmd, .. } => vec![run(cmd.clone())],
-        Step::StartInitialSync { promote, demote, .. } => {
-            vec![Op::NotePromotion(true), run(promote.clone()), run(demote.clone()), Op::NotePromotion(false)]
+        Step::SkipInitialSync { cmd, promote, .. } => {
+            [cmd].into_iter().chain(promote).cloned().map(run).collect()
+        }
+        Step::StartInitialSync { start, demote, .. } => {
+            let mut ops: Vec<Op> = start.iter().cloned().map(run).collect();
+            if let Some(demote) = demote {
+                ops.insert(0, Op::NotePromotion(true));
+                ops.extend([run(demote.clone()), Op::NotePromotion(false)]);
+            }
+            ops
         }
         Step::Role(step) => step.ops(),
         Step::DiscardMyData { cmds, token, .. } => {

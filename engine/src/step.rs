@@ -172,19 +172,21 @@ pub enum Step {
         /// The resource.
         resource: String,
     },
-    /// Make the data of a new resource valid without synchronising: every replica is proven blank.
+    /// Make the data of a new volume valid without synchronising: every replica is proven blank.
     SkipInitialSync {
         /// The command.
         cmd: Cmd,
         /// The volume.
         volume: VolumeNumber,
+        /// Gives the new volume the role that this host's other volumes have: on DRBD 8.4 each has its own.
+        promote: Option<Cmd>,
     },
-    /// Make this host's content the data of a new resource, and send it to all peers.
+    /// Make this host's content the data of new volumes, and send it to all peers.
     StartInitialSync {
-        /// The promoting command.
-        promote: Cmd,
-        /// The command that gives the role back.
-        demote: Cmd,
+        /// The commands that start it.
+        start: Vec<Cmd>,
+        /// The command that gives back the role that was taken for it; none where no role was taken.
+        demote: Option<Cmd>,
         /// How much will be synchronised to each peer, in bytes.
         sync_bytes: u64,
     },

@@ -5,6 +5,9 @@
 //! On a node alone DRBD accepts `new-current-uuid --clear-bitmap` too, and several such nodes are split for good
 //! (docs/behaviour.md B7); so the evidence of all nodes is asked for, and the kernel's own view is looked
 //! at once more.
+//!
+//! Where a node is Primary, because its other volumes are in use, that node acts and stays Primary: no other could, and what
+//! is mounted there stays mounted.
 
 use crate::observed::Observed;
 use crate::refusal::Refusal;
@@ -13,7 +16,8 @@ use crate::tools::drbdadm;
 use crate::tools::drbdsetup::{ConnectionState, DiskState, ResourceStatus, RoleName};
 use drbd_schemas::facts::{BackingFacts, HostFacts};
 use drbd_schemas::reply::Code;
-use drbd_schemas::{ByteSize, NodeName, Resource, Storage, VolumeNumber};
+use drbd_schemas::{ByteSize, Family, NodeName, Resource, Storage, VolumeNumber};
+use std::collections::BTreeSet;
 
 /// What a host has to do about the first synchronisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,12 +66,26 @@ pub fn decide(
         return Ok(Decision::Nothing { why });
     }
     crate::agreement::check(resource.name().as_str(), evidence)?;
-    let actor = actor(resource, source)?;
+    let primaries = primaries(resource, &name, status);
+    let actor = actor(resource, source, &primaries)?;
     if actor != name {
         return Ok(Decision::Nothing { why: format!("{actor} is the node that starts it") });
     }
     connected_and_inconsistent(resource, &name, status, &undecided)?;
-    act(resource, observed, evidence, &undecided)
+    act(resource, observed, evidence, &undecided, !primaries.is_empty())
+}
+
+/// The nodes that are Primary, as this one sees them.
+fn primaries(resource: &Resource, name: &NodeName, status: &ResourceStatus) -> BTreeSet<NodeName> {
+    let here = (status.role == RoleName::Primary).then(|| name.clone());
+    let there = status.connections.iter().filter(|connection| connection.peer_role == RoleName::Primary);
+    let mut peers = resource.peers_of(name);
+    // DRBD 8.4 has one peer, and calls it nothing but "peer".
+    let only = peers.next().filter(|_| peers.next().is_none()).map(|(peer, _)| peer.clone());
+    let there = there.filter_map(|connection| {
+        only.clone().or_else(|| connection.name.as_deref().and_then(|peer| NodeName::new(peer).ok()))
+    });
+    here.into_iter().chain(there).collect()
 }
 
 /// This host acts: volumes whose replicas are all proven blank are declared in sync, the others are synchronised.
@@ -76,7 +94,9 @@ fn act(
     observed: &Observed,
     evidence: &[HostFacts],
     undecided: &[VolumeNumber],
+    in_use: bool,
 ) -> Result<Decision, Refusal> {
+    let each_has_a_role = observed.drbd.family() == Some(Family::V84);
     let mut steps = Vec::new();
     let mut unproven = Vec::new();
     let mut facts_used = Vec::new();
@@ -95,7 +115,9 @@ fn act(
         }
         if proven {
             let cmd = drbdadm::skip_initial_sync(resource.name().as_str(), number.get());
-            let step = Step::SkipInitialSync { cmd, volume: *number };
+            let promote =
+                (in_use && each_has_a_role).then(|| drbdadm::primary(resource.name().as_str(), false));
+            let step = Step::SkipInitialSync { cmd, volume: *number, promote };
             let why = "every replica is connected, was never used and is proven blank";
             steps.push(Planned::new(step, why).consequence("0 bytes are synchronised"));
         } else {
@@ -103,20 +125,24 @@ fn act(
         }
     }
     if !unproven.is_empty() {
-        steps.push(full(resource, observed, &unproven));
+        steps.push(full(resource, observed, &unproven, in_use));
     }
     Ok(Decision::Act { steps, facts_used })
 }
 
-fn full(resource: &Resource, observed: &Observed, volumes: &[VolumeNumber]) -> Planned {
+fn full(resource: &Resource, observed: &Observed, volumes: &[VolumeNumber], in_use: bool) -> Planned {
     let devices = volumes.iter().filter_map(|number| observed.device_status(*number));
     let sync_bytes = devices.filter_map(|device| device.size_kib).sum::<u64>() * 1024;
     let name = resource.name().as_str();
-    let step = Step::StartInitialSync {
-        promote: drbdadm::primary(name, true),
-        demote: drbdadm::secondary(name),
-        sync_bytes,
+    let (start, demote) = match (in_use, observed.drbd.family()) {
+        (false, _) => (vec![drbdadm::primary(name, true)], Some(drbdadm::secondary(name))),
+        // On a Primary, DRBD 9 takes `primary --force` for nothing to do.
+        (true, Some(Family::V9)) => {
+            (volumes.iter().map(|number| drbdadm::force_resync(name, number.get())).collect(), None)
+        }
+        (true, _) => (vec![drbdadm::primary(name, true)], None),
     };
+    let step = Step::StartInitialSync { start, demote, sync_bytes };
     Planned::new(step, "not every replica is proven blank, so their contents may differ")
         .consequence(format!("{} are synchronised to every peer", ByteSize::from_bytes(sync_bytes)))
 }
@@ -139,15 +165,32 @@ fn diskful(resource: &Resource) -> impl Iterator<Item = &NodeName> {
     resource.nodes.iter().filter(|(_, node)| node.storage != (Storage::Diskless {})).map(|(name, _)| name)
 }
 
-fn actor(resource: &Resource, source: Option<&NodeName>) -> Result<NodeName, Refusal> {
+/// The node that acts: one with storage that is Primary, if there is one; then `source`, or the lowest node-id.
+fn actor(
+    resource: &Resource,
+    source: Option<&NodeName>,
+    primaries: &BTreeSet<NodeName>,
+) -> Result<NodeName, Refusal> {
+    let in_use: Vec<&NodeName> = diskful(resource).filter(|name| primaries.contains(*name)).collect();
     if let Some(source) = source {
-        if diskful(resource).any(|name| name == source) {
-            return Ok(source.clone());
+        if !diskful(resource).any(|name| name == source) {
+            let message = format!("source {source} is not a node of {} with storage.", resource.name());
+            return Err(Refusal::new(Code::Invalid, message).next("Name one that is, or leave source out."));
         }
-        let message = format!("source {source} is not a node of {} with storage.", resource.name());
-        return Err(Refusal::new(Code::Invalid, message).next("Name one that is, or leave source out."));
+        if let Some(primary) = in_use.first().filter(|_| !in_use.contains(&source)) {
+            let message = format!(
+                "{primary} is Primary of {}, so its new volumes get their first data there, not from {source}.",
+                resource.name()
+            );
+            return Err(Refusal::new(Code::InUse, message)
+                .next(format!("Leave source out, or name {primary}."))
+                .next(format!("If it must be {source}, make {primary} Secondary first (drbd_role).")));
+        }
+        return Ok(source.clone());
     }
-    let lowest = diskful(resource).min_by_key(|name| resource.nodes.get(*name).map(|node| node.node_id));
+    let lowest = diskful(resource)
+        .filter(|name| in_use.is_empty() || in_use.contains(name))
+        .min_by_key(|name| resource.nodes.get(*name).map(|node| node.node_id));
     lowest.cloned().ok_or_else(|| Refusal::new(Code::Invalid, "no node has storage."))
 }
 
@@ -219,7 +262,7 @@ mod tests {
     use crate::tools::drbdsetup;
     use crate::tools::lvm::{Filter, LvmReport};
     use drbd_schemas::facts::{DrbdFacts, ResourceFacts, VolumeFacts};
-    use drbd_schemas::{Declaration, Family, Verdict};
+    use drbd_schemas::{Declaration, Verdict};
     use std::collections::BTreeMap;
 
     fn resource() -> Resource {
@@ -342,5 +385,47 @@ mod tests {
         assert!(matches!(decide(&resource(), &seen, &proven, None), Ok(Decision::Nothing { .. })));
         let h2 = NodeName::new("h2").unwrap();
         assert!(matches!(decide(&resource(), &seen, &proven, Some(&h2)), Ok(Decision::Act { .. })));
+    }
+
+    /// r0 with good data in volume 0 and a new volume 1, in use on h2, as `node` sees it.
+    fn in_use_on_h2(node: &str, module: &str) -> Observed {
+        let mut seen = observed([VALID, NEW], "Connected");
+        seen.node = node.into();
+        seen.drbd.module = Some(module.into());
+        let status = seen.status.as_mut().unwrap();
+        match node {
+            "h2" => status.role = RoleName::Primary,
+            _ => status.connections[0].peer_role = RoleName::Primary,
+        }
+        seen
+    }
+
+    fn commands(observed: &Observed, evidence: &[HostFacts]) -> Vec<String> {
+        let Decision::Act { steps, .. } = decide(&resource(), observed, evidence, None).unwrap() else {
+            return Vec::new();
+        };
+        let ops: Vec<_> = steps.iter().flat_map(|planned| crate::ops::of(&planned.step)).collect();
+        crate::ops::argv(&ops).iter().map(|words| words.join(" ")).collect()
+    }
+
+    #[test]
+    fn who_is_primary_acts_and_stays_primary() {
+        let proven = [facts("h1", [Some("p"); 2], true), facts("h2", [Some("p"); 2], true)];
+        let unproven = [facts("h1", [None; 2], true), facts("h2", [None; 2], true)];
+        for module in ["8.4.11", "9.2.18"] {
+            assert_eq!(commands(&in_use_on_h2("h1", module), &proven), [""; 0], "{module}");
+        }
+        let skip = "drbdadm new-current-uuid --clear-bitmap r0/1";
+        assert_eq!(commands(&in_use_on_h2("h2", "8.4.11"), &proven), [skip, "drbdadm primary r0"]);
+        assert_eq!(commands(&in_use_on_h2("h2", "9.2.18"), &proven), [skip]);
+        assert_eq!(commands(&in_use_on_h2("h2", "8.4.11"), &unproven), ["drbdadm primary --force r0"]);
+        let send = "drbdadm new-current-uuid --force-resync r0/1";
+        assert_eq!(commands(&in_use_on_h2("h2", "9.2.18"), &unproven), [send]);
+
+        let h1 = NodeName::new("h1").unwrap();
+        for node in ["h1", "h2"] {
+            let refused = decide(&resource(), &in_use_on_h2(node, "8.4.11"), &proven, Some(&h1)).unwrap_err();
+            assert!(refused.code == Code::InUse && refused.message.contains("h2 is Primary"), "{refused}");
+        }
     }
 }

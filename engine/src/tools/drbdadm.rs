@@ -161,6 +161,12 @@ pub fn skip_initial_sync(resource: &str, volume: u16) -> Cmd {
     Cmd::new(PROGRAM, ["new-current-uuid", "--clear-bitmap", &volume_of(resource, volume)])
 }
 
+/// Takes this node's content of one volume, connected and just created on all nodes, for the data and sends it to all peers.
+/// No role is needed, and none is taken. DRBD 9 (since 9.0.21) only.
+pub fn force_resync(resource: &str, volume: u16) -> Cmd {
+    Cmd::new(PROGRAM, ["new-current-uuid", "--force-resync", &volume_of(resource, volume)])
+}
+
 /// Lets one volume grow to what all backing devices allow now. Exit 0 and **no change** while a peer's device
 /// is smaller or a peer is away: look at the size. Refused (130) during a resync.
 ///
@@ -271,6 +277,7 @@ mod tests {
     fn spellings_are_those_that_both_families_take() {
         assert_eq!(resize("r0", 0, true).to_string(), "drbdadm -- --assume-clean resize r0/0");
         assert_eq!(skip_initial_sync("r0", 0).to_string(), "drbdadm new-current-uuid --clear-bitmap r0/0");
+        assert_eq!(force_resync("r0", 1).to_string(), "drbdadm new-current-uuid --force-resync r0/1");
         assert_eq!(
             connect("r0", Connections::To("n2"), true).to_string(),
             "drbdadm connect --discard-my-data r0:n2"
