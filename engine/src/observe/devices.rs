@@ -146,6 +146,10 @@ fn holder_name(host: &impl Host, kernel_name: &str) -> Result<String, HostError>
     })
 }
 
+/// DRBD puts its metadata at the last whole block of 4 KiB; blkid looks 4 KiB before the very end
+/// (`findings/blkid-does-not-see-drbd-metadata-on-a-size-that-is-no-multiple-of-4096.sh`).
+const BLOCK: u64 = 4096;
+
 /// What a device holds that nobody uses. `minor` names the minor under which it may have been attached before.
 pub(crate) fn content(
     host: &impl Host,
@@ -156,6 +160,12 @@ pub(crate) fn content(
 ) -> Result<Content, ObserveError> {
     if block.size_bytes == 0 {
         return Ok(Content::Unreadable("it has no size (an empty drive?)".to_owned()));
+    }
+    if !block.size_bytes.is_multiple_of(BLOCK) {
+        return Ok(Content::Unreadable(format!(
+            "its size, {} bytes, is no multiple of {BLOCK}, and blkid does not see DRBD's metadata there",
+            block.size_bytes
+        )));
     }
     let probe = match blkid::parse_probe(&host.run(&blkid::probe(path))?) {
         Ok(probe) => probe,
