@@ -28,10 +28,12 @@ fn every_version_of_ansible_runs_the_playbook_with_one_ssh_execution_for_a_task(
             assert_eq!(installed.changed(name) > 0, oldest, "{installation}: {}", installed.output.stdout);
             assert_eq!(run.changed(name) > 0, oldest, "{installation}: {}", run.output.stdout);
         }
-        assert_eq!(run.executions(), 2 * 6, "{installation}: {}", run.output.stdout);
+        // Where the data are good already, the first synchronisation and the facts for it are skipped.
+        let tasks = if oldest { 6 } else { 4 };
+        assert_eq!(run.executions(), 2 * tasks, "{installation}: {}", run.output.stdout);
         // Whatever the setting.
         let again = controller.example(&lab, &["-vvv", "--check", "-eansible_pipelining=false"]).ok();
-        assert_eq!((again.changed("h1"), again.changed("h2"), again.executions()), (0, 0, 2 * 6));
+        assert_eq!((again.changed("h1"), again.changed("h2"), again.executions()), (0, 0, 2 * 4));
         in_the_background(&lab, &controller);
     }
 }
