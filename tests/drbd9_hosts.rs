@@ -119,7 +119,7 @@ fn replicas_that_were_removed_vote_no_more() {
     }
     let checked = with(&three, &json!({ "_ansible_check_mode": true }));
     let planned = call(&lab, 1, "drbd_resource", &checked).unwrap().ok();
-    let steps = ["write_config planned", "forget_peer planned", "forget_peer planned"];
+    let steps = ["write_config planned", "forget_peer planned", "forget_peer planned", "adjust planned"];
     assert_eq!(planned.steps(), steps, "{:#}", planned.0);
     let summary = planned.0["actions"][1]["summary"].as_str().unwrap();
     assert_eq!(summary, "forget peer h4 (node-id 3)");

@@ -29,12 +29,14 @@ pub(crate) fn plan(
         AdjustCommand::DelPeer { peer_node_id, .. } => leaving.contains_key(peer_node_id),
         _ => false,
     };
-    let steps: Vec<&AdjustStep> = steps.iter().filter(|step| !drops(step)).collect();
     if steps.is_empty() && context.observed.status.is_some() {
         return Ok(());
     }
+    // Where dropping them is all there is to do, `adjust` is the proof that DRBD takes the file.
+    let steps: Vec<&AdjustStep> = steps.iter().filter(|step| !drops(step)).collect();
     let why = match &context.observed.status {
         None => "the resource is not up".to_owned(),
+        Some(_) if steps.is_empty() => "peers left the declaration".to_owned(),
         Some(_) => format!("the kernel does not run what is declared ({} commands)", steps.len()),
     };
     let disruptive = context.observed.status.is_some() && steps.iter().any(|step| interrupts(&step.command));

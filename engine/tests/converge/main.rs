@@ -364,3 +364,20 @@ fn a_consented_wipe_cut_anywhere_needs_no_second_consent() {
         }
     }
 }
+
+/// Where blkid cannot see DRBD's metadata, a device that looks like a plain file system may be a replica: it is neither
+/// taken nor offered to be overwritten.
+#[test]
+fn a_device_on_which_metadata_cannot_be_seen_is_left_alone() {
+    for data in [Data::Zeroes, Data::Foreign("ext4")] {
+        let kinds = [Kind::Device; 2];
+        let world = world(kinds, &[Start::Holds(data.clone(), None), Start::Holds(Data::Zeroes, None)], true);
+        let size_kib = 200 * 1024 + 1;
+        let odd = Disk { size_kib, data, metadata: None };
+        drop(world.borrow_mut().machines.get_mut("h1").unwrap().disks.insert("/dev/sdb".into(), odd));
+        let reply = converge(&world, "h1", &declaration(kinds, "64MiB"));
+        assert_eq!((reply.code, reply.changed), (Code::Unreadable, false), "{}", reply.msg);
+        assert!(reply.msg.contains("no multiple of 4096"), "{}", reply.msg);
+        assert!(!reply.next_steps.iter().any(|step| step.contains("overwrite:")), "{:?}", reply.next_steps);
+    }
+}
