@@ -47,7 +47,8 @@ pub enum Ailment {
         /// What is still to be sent, in bytes.
         left: Option<u64>,
     },
-    /// Both replicas count as UpToDate, and blocks are known to differ (a verification found them).
+    /// Both replicas count as UpToDate, and blocks are known to differ: a verification found them, or on DRBD 8.4 the volume grew
+    /// while it was down (docs/behaviour.md B24).
     OutOfSync {
         /// The volume.
         volume: u16,
@@ -87,7 +88,7 @@ impl fmt::Display for Ailment {
             }
             Self::OutOfSync { volume, peer, bytes } => write!(
                 f,
-                "volume {volume} differs from {peer} in {}, which only a verification finds and nothing repairs by itself",
+                "volume {volume} differs from {peer} in {}, and nothing repairs that by itself (a verification found it, or the volume grew while DRBD was down)",
                 ByteSize::from_bytes(*bytes)
             ),
             Self::NoSync { volume, peer } => {
@@ -265,7 +266,7 @@ mod tests {
         );
         says(
             |status| status.connections[0].peer_devices[0].out_of_sync_kib = Some(12),
-            "volume 0 differs from h2 in 12KiB, which only a verification finds and nothing repairs by itself",
+            "volume 0 differs from h2 in 12KiB, and nothing repairs that by itself (a verification found it, or the volume grew while DRBD was down)",
         );
     }
 

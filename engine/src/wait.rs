@@ -179,23 +179,29 @@ fn missing(status: &ResourceStatus, condition: Condition, alone: bool) -> Vec<St
         missing.extend(wanting.map(|device| format!("volume {} is {}", device.volume, device.disk_state)));
     }
     if condition == Condition::AllUpToDate {
+        // DRBD 8.4, which has no node-ids, leaves the new part of a volume that grew while it was down marked for ever
+        // (docs/behaviour.md B24): there the mark is a warning and nothing that could be waited for.
+        let counts_blocks = status.node_id.is_some();
         for connection in &status.connections {
             let peer = connection.name.as_deref().unwrap_or("the peer");
-            missing.extend(connection.peer_devices.iter().filter_map(|volume| lacking(volume, peer)));
+            missing.extend(
+                connection.peer_devices.iter().filter_map(|volume| lacking(volume, peer, counts_blocks)),
+            );
         }
     }
     missing
 }
 
 /// Why a peer's replica does not count as good, if it does not.
-fn lacking(volume: &PeerDeviceStatus, peer: &str) -> Option<String> {
+/// `counts_blocks`: blocks that differ count although both sides are UpToDate.
+fn lacking(volume: &PeerDeviceStatus, peer: &str, counts_blocks: bool) -> Option<String> {
     let number = volume.volume;
     let owed = volume.out_of_sync_kib.map(|kib| ByteSize::from_bytes(kib * 1024));
     if volume.peer_client == Some(true) {
         return None;
     }
     if volume.peer_disk_state == DiskState::UpToDate {
-        let owed = owed.filter(|owed| owed.bytes() > 0)?;
+        let owed = owed.filter(|owed| counts_blocks && owed.bytes() > 0)?;
         return Some(format!("volume {number} differs from {peer} in {owed}"));
     }
     let progress = volume
