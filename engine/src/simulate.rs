@@ -7,6 +7,7 @@
 //! do is shown by the samples and by the tests on real hosts.
 
 mod filesystem;
+mod lvm;
 mod machine;
 mod status;
 mod tools;

@@ -374,7 +374,7 @@ fn a_device_on_which_metadata_cannot_be_seen_is_left_alone() {
         let world = world(kinds, &[Start::Holds(data.clone(), None), Start::Holds(Data::Zeroes, None)], true);
         let size_kib = 200 * 1024 + 1;
         let odd = Disk { size_kib, data, metadata: None };
-        drop(world.borrow_mut().machines.get_mut("h1").unwrap().disks.insert("/dev/sdb".into(), odd));
+        world.borrow_mut().machines.get_mut("h1").unwrap().disks.insert("/dev/sdb".into(), odd);
         let reply = converge(&world, "h1", &declaration(kinds, "64MiB"));
         assert_eq!((reply.code, reply.changed), (Code::Unreadable, false), "{}", reply.msg);
         assert!(reply.msg.contains("no multiple of 4096"), "{}", reply.msg);
