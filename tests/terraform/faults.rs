@@ -80,7 +80,12 @@ fn a_lost_host_is_a_warning_and_never_a_volume_that_is_gone() -> Result<()> {
     let refused = example.run(&["destroy", "-auto-approve", "-input=false", "-no-color"])?;
     assert!(!refused.success() && one_line(&refused.stderr).contains(&lab.address(2)), "{refused:?}");
     assert_eq!(lab.sh(1, "drbdadm dstate r0 | cut -d/ -f1")?.trim(), "UpToDate");
-    assert_eq!(example.state()?, before, "nothing was forgotten");
+    // (Terraform itself forgets data sources on the way.)
+    let managed = |mut state: Vec<String>| {
+        state.retain(|address| !address.starts_with("data."));
+        state
+    };
+    assert_eq!(managed(example.state()?), managed(before), "nothing was forgotten");
 
     // After the power is back nothing runs there (no boot unit is started): the plan says so, apply repairs it, and the
     // data generation is the one that was there.
